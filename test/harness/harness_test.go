@@ -1,0 +1,155 @@
+package harness_test
+
+import (
+	"context"
+	"os"
+	"slices"
+	"testing"
+
+	"github.com/canald/canald/test/harness"
+)
+
+func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
+
+// variable returns a global variable of the server.
+func variable(t *testing.T, s *harness.Server, name string) string {
+	t.Helper()
+	conn, err := s.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	result, err := conn.Execute("SHOW GLOBAL VARIABLES LIKE '" + name + "'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	value, err := result.GetString(0, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+func TestServersRun(t *testing.T) {
+	for _, v := range harness.Versions() {
+		t.Run(string(v), func(t *testing.T) {
+			s := harness.Shared(t, v)
+			if again := harness.Shared(t, v); again != s {
+				t.Errorf("Shared gave two servers")
+			}
+			if got := variable(t, s, "binlog_format"); got != "ROW" {
+				t.Errorf("binlog_format is %q, want ROW", got)
+			}
+			if got := variable(t, s, "log_bin"); got != "ON" {
+				t.Errorf("log_bin is %q, want ON", got)
+			}
+			s.Exec(t,
+				"CREATE DATABASE smoke",
+				"USE smoke",
+				"CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(20))",
+				"INSERT INTO t VALUES (1, 'é'), (2, '漢')")
+			conn, err := s.Conn(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			result, err := conn.Execute("SELECT name FROM smoke.t WHERE id = 2")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, _ := result.GetString(0, 0); got != "漢" {
+				t.Errorf("read back %q", got)
+			}
+			if result, err = conn.Execute("SHOW GRANTS FOR 'canal'@'%'"); err != nil {
+				t.Fatal(err)
+			}
+			if result, err = conn.Execute("SHOW BINARY LOGS"); err != nil {
+				t.Fatal(err)
+			}
+			if got, _ := result.GetString(0, 0); got != "mysql-bin.000001" {
+				t.Errorf("first binlog is %q", got)
+			}
+		})
+	}
+}
+
+func TestServerKeepsItsDataOverCrashAndRestart(t *testing.T) {
+	for _, v := range harness.Versions() {
+		t.Run(string(v), func(t *testing.T) {
+			s, err := harness.StartServer(t.Context(), v, t.TempDir(), "--max-connections=17")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				if err := s.Stop(); err != nil {
+					t.Error(err)
+				}
+			})
+			if got := variable(t, s, "max_connections"); got != "17" {
+				t.Errorf("max_connections is %q: the extra option was lost", got)
+			}
+			addr := s.Addr
+			s.Exec(t, "CREATE DATABASE kept")
+			if err := s.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Conn(t.Context()); err == nil {
+				t.Fatal("a killed server answers")
+			}
+			if err := s.Restart(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if s.Addr != addr {
+				t.Errorf("address went from %s to %s", addr, s.Addr)
+			}
+			s.Exec(t, "DROP DATABASE kept")
+		})
+	}
+}
+
+func TestStartServerErrors(t *testing.T) {
+	if _, err := harness.StartServer(t.Context(), "mysql-4.0", t.TempDir()); err == nil {
+		t.Error("an unknown version started")
+	}
+	if _, err := harness.StartServer(t.Context(), harness.Versions()[0], t.TempDir(), "--no-such-option"); err == nil {
+		t.Error("a server with an unknown option started")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := harness.StartServer(ctx, harness.Versions()[0], t.TempDir()); err == nil {
+		t.Error("a start with an ended context succeeded")
+	}
+}
+
+func TestVersion(t *testing.T) {
+	for _, test := range []struct {
+		version      harness.Version
+		major, minor int
+		mysql, want  bool
+	}{
+		{harness.MySQL97, 9, 7, true, true},
+		{harness.MySQL97, 8, 0, true, true},
+		{harness.MySQL55, 5, 6, true, false},
+		{harness.MariaDB102, 10, 11, false, false},
+		{harness.MariaDB1011, 10, 2, false, true},
+		{harness.MariaDB114, 10, 11, false, true},
+	} {
+		if got := test.version.AtLeast(test.major, test.minor); got != test.want {
+			t.Errorf("%s.AtLeast(%d, %d) = %t", test.version, test.major, test.minor, got)
+		}
+		if got := test.version.MySQL(); got != test.mysql {
+			t.Errorf("%s.MySQL() = %t", test.version, got)
+		}
+	}
+}
+
+func TestVersionsFromEnvironment(t *testing.T) {
+	t.Setenv("CANALD_TEST_SOURCES", " mysql-5.6, mariadb-11.4,")
+	if got, want := harness.Versions(), []harness.Version{harness.MySQL56, harness.MariaDB114}; !slices.Equal(got, want) {
+		t.Errorf("Versions() = %v, want %v", got, want)
+	}
+	t.Setenv("CANALD_TEST_SOURCES", "")
+	if got, want := harness.Versions(), []harness.Version{harness.MySQL97, harness.MariaDB1011}; !slices.Equal(got, want) {
+		t.Errorf("Versions() = %v, want %v", got, want)
+	}
+}
