@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// process is a child whose output goes to a file.
+// process is a child of this process that does not outlive it.
 type process struct {
 	cmd *exec.Cmd
 	// done is closed when the child is gone; err, its end, may be read then.
@@ -21,14 +21,17 @@ type process struct {
 
 // startProcess runs a program in a goroutine of its own that stays locked to its
 // thread until the program ends: the kernel sends the death signal when the
-// thread that started the child goes, not only when the whole process does.
-func startProcess(path string, args []string, logPath string) (*process, error) {
+// thread that started the child goes, not only when the whole process does. What
+// the program prints is added to the log file; a Stdout that is set stays.
+func startProcess(cmd *exec.Cmd, logPath string) (*process, error) {
 	logFile, err := os.OpenFile(logPath, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	p := &process{cmd: exec.Command(path, args...), done: make(chan struct{})}
-	p.cmd.Stdout = logFile
+	p := &process{cmd: cmd, done: make(chan struct{})}
+	if p.cmd.Stdout == nil {
+		p.cmd.Stdout = logFile
+	}
 	p.cmd.Stderr = logFile
 	p.cmd.SysProcAttr = deathSignal()
 	started := make(chan error, 1)

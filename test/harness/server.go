@@ -165,7 +165,7 @@ func (s *Server) options() []string {
 
 func (s *Server) start(ctx context.Context, part string) error {
 	logPath := filepath.Join(s.Dir, "server.log")
-	p, err := startProcess(filepath.Join(part, "bin", "server"), s.args, logPath)
+	p, err := startProcess(exec.Command(filepath.Join(part, "bin", "server"), s.args...), logPath)
 	if err != nil {
 		return fmt.Errorf("start %s: %w", s.Version, err)
 	}
