@@ -2,6 +2,10 @@ package packet
 
 import "strconv"
 
+// textFieldBytes bounds a field's text: it ends up in an error text, and a
+// filter may have the size of a frame.
+const textFieldBytes = 64 << 10
+
 // textString is one field of protobuf's text form; empty strings are absent.
 // Bytes outside of printable ASCII are octal, as Java's TextFormat has them.
 func textString(name, v string) string {
@@ -10,6 +14,9 @@ func textString(name, v string) string {
 	}
 	b := append([]byte(name), `: "`...)
 	for i := range len(v) {
+		if len(b) >= textFieldBytes {
+			break
+		}
 		switch c := v[i]; c {
 		case '\a':
 			b = append(b, `\a`...)
