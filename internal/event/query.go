@@ -1,0 +1,200 @@
+package event
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"strconv"
+)
+
+// Query is a QUERY event.
+type Query struct {
+	ThreadID uint32
+	Schema   []byte // default database, bytes as logged
+	Status   []byte // status variables, unparsed
+	SQL      []byte // the statement in the session's character set
+}
+
+// ParseQuery reads a whole QUERY event without checksum.
+func ParseQuery(b []byte) (Query, error) {
+	var q Query
+	p := HeaderLen
+	if len(b) < p+13 {
+		return q, fmt.Errorf("query event of %d bytes: %w", len(b), ErrShort)
+	}
+	q.ThreadID = binary.LittleEndian.Uint32(b[p:])
+	schemaLen := int(b[p+8])
+	statusLen := int(binary.LittleEndian.Uint16(b[p+11:]))
+	p += 13
+	if len(b) < p+statusLen+schemaLen+1 {
+		return q, fmt.Errorf("query event with %d+%d bytes of status and schema: %w", statusLen, schemaLen, ErrShort)
+	}
+	q.Status = b[p : p+statusLen]
+	p += statusLen
+	q.Schema = b[p : p+schemaLen]
+	q.SQL = b[p+schemaLen+1:]
+	return q, nil
+}
+
+// ParseRotate reads a whole ROTATE event without checksum.
+func ParseRotate(b []byte) (file string, offset uint64, err error) {
+	if len(b) < HeaderLen+8+1 {
+		return "", 0, fmt.Errorf("rotate event of %d bytes: %w", len(b), ErrShort)
+	}
+	return string(b[HeaderLen+8:]), binary.LittleEndian.Uint64(b[HeaderLen:]), nil
+}
+
+// ParseXID reads the transaction number of a whole XID event.
+func ParseXID(b []byte) (uint64, error) {
+	if len(b) < HeaderLen+8 {
+		return 0, fmt.Errorf("xid event of %d bytes: %w", len(b), ErrShort)
+	}
+	return binary.LittleEndian.Uint64(b[HeaderLen:]), nil
+}
+
+// Format is a FORMAT_DESCRIPTION event.
+type Format struct {
+	ServerVersion string
+	Created       uint32 // seconds; 0 in a file that is not the first after a server start
+	Checksum      byte   // 0 none, 1 CRC-32; anything else is not known
+}
+
+// ParseFormat reads a whole FORMAT_DESCRIPTION event. Servers from MySQL 5.6.1
+// and MariaDB 5.3 on end it with the checksum algorithm and always with a
+// checksum, whatever the algorithm says; older ones have neither.
+func ParseFormat(b []byte) (Format, error) {
+	const fixed = HeaderLen + 2 + 50 + 4 + 1
+	if len(b) < fixed {
+		return Format{}, fmt.Errorf("format description of %d bytes: %w", len(b), ErrShort)
+	}
+	f := Format{
+		ServerVersion: string(cutNUL(b[HeaderLen+2 : HeaderLen+52])),
+		Created:       binary.LittleEndian.Uint32(b[HeaderLen+52:]),
+	}
+	if hasChecksumByte(f.ServerVersion) && len(b) >= fixed+1+ChecksumLen {
+		f.Checksum = b[len(b)-ChecksumLen-1]
+	}
+	return f, nil
+}
+
+func hasChecksumByte(version string) bool {
+	major, minor, patch := Version(version)
+	if bytes.Contains([]byte(version), []byte("MariaDB")) {
+		return major > 5 || major == 5 && minor >= 3
+	}
+	return major > 5 || major == 5 && (minor > 6 || minor == 6 && patch >= 1)
+}
+
+// Version splits the leading numbers of a server version such as "8.0.33-log".
+func Version(s string) (major, minor, patch int) {
+	var n [3]int
+	i := 0
+	for _, c := range []byte(s) {
+		switch {
+		case c >= '0' && c <= '9' && n[i] < 1_000_000:
+			n[i] = n[i]*10 + int(c-'0')
+		case c == '.' && i < 2:
+			i++
+		default:
+			return n[0], n[1], n[2]
+		}
+	}
+	return n[0], n[1], n[2]
+}
+
+func cutNUL(b []byte) []byte {
+	if i := bytes.IndexByte(b, 0); i >= 0 {
+		return b[:i]
+	}
+	return b
+}
+
+// RowsQueryText is the statement of a ROWS_QUERY event. Its length byte is
+// ignored, as it cannot hold a long statement's length.
+func RowsQueryText(b []byte) []byte {
+	if len(b) < HeaderLen+1 {
+		return nil
+	}
+	return b[HeaderLen+1:]
+}
+
+// AnnotateText is the statement of a MariaDB ANNOTATE_ROWS event.
+func AnnotateText(b []byte) []byte {
+	if len(b) < HeaderLen {
+		return nil
+	}
+	return b[HeaderLen:]
+}
+
+// IntVar reads an INTVAR event: the value that LAST_INSERT_ID or INSERT_ID gets.
+func IntVar(b []byte) (value uint64, err error) {
+	if len(b) < HeaderLen+9 {
+		return 0, fmt.Errorf("intvar event of %d bytes: %w", len(b), ErrShort)
+	}
+	return binary.LittleEndian.Uint64(b[HeaderLen+1:]), nil
+}
+
+// Rand reads a RAND event.
+func Rand(b []byte) (seed1, seed2 uint64, err error) {
+	if len(b) < HeaderLen+16 {
+		return 0, 0, fmt.Errorf("rand event of %d bytes: %w", len(b), ErrShort)
+	}
+	return binary.LittleEndian.Uint64(b[HeaderLen:]), binary.LittleEndian.Uint64(b[HeaderLen+8:]), nil
+}
+
+// UserVar is a USER_VAR event.
+type UserVar struct {
+	Name     []byte
+	Null     bool
+	Type     byte // 0 string, 1 real, 2 integer, 4 decimal
+	Unsigned bool
+	Value    []byte
+}
+
+// ParseUserVar reads a whole USER_VAR event without checksum.
+func ParseUserVar(b []byte) (UserVar, error) {
+	var v UserVar
+	p := HeaderLen
+	if len(b) < p+4 {
+		return v, fmt.Errorf("user variable event of %d bytes: %w", len(b), ErrShort)
+	}
+	n := binary.LittleEndian.Uint32(b[p:])
+	p += 4
+	if n > math.MaxInt32 || len(b)-p < int(n)+1 {
+		return v, fmt.Errorf("user variable name of %d bytes: %w", n, ErrShort)
+	}
+	v.Name = b[p : p+int(n)]
+	p += int(n)
+	v.Null = b[p] != 0
+	p++
+	if v.Null {
+		return v, nil
+	}
+	if len(b) < p+9 {
+		return v, fmt.Errorf("user variable value at %d: %w", p, ErrShort)
+	}
+	v.Type = b[p]
+	n = binary.LittleEndian.Uint32(b[p+5:])
+	p += 9
+	if n > math.MaxInt32 || len(b)-p < int(n) {
+		return v, fmt.Errorf("user variable value of %d bytes: %w", n, ErrShort)
+	}
+	v.Value = b[p : p+int(n)]
+	if len(b) > p+int(n) {
+		v.Unsigned = b[p+int(n)]&1 != 0
+	}
+	return v, nil
+}
+
+// Integer is the value of an integer user variable as text.
+func (v UserVar) Integer() string {
+	if len(v.Value) < 8 {
+		return "0"
+	}
+	u := binary.LittleEndian.Uint64(v.Value)
+	if v.Unsigned {
+		return strconv.FormatUint(u, 10)
+	}
+	return strconv.FormatInt(int64(u), 10)
+}

@@ -1,0 +1,58 @@
+// Package schema holds what the columns of a table are.
+//
+// It knows no socket: who asks the source for a structure is the caller's
+// business. A Table never changes once it is made, so it may be shared by
+// goroutines; Tables, the set of structures in force, belongs to the one
+// goroutine that reads the binlog.
+package schema
+
+import "strings"
+
+// Column is one column of a table, in the order of the binlog's table map.
+type Column struct {
+	Name     string
+	Type     string // as the server writes it in SHOW CREATE TABLE: "int(11) unsigned", "enum('a','b')"
+	Unsigned bool
+	Key      bool // part of the PRIMARY KEY; a unique key does not count, as in Canal
+}
+
+// Table is the structure of one table.
+type Table struct {
+	Schema  string
+	Name    string
+	Columns []Column
+}
+
+// CleanType turns the COLUMN_TYPE of information_schema into the text that
+// Canal's clients get: executable comments and what follows the type's own
+// attributes are left out.
+func CleanType(columnType string) string {
+	s := columnType
+	for {
+		i := strings.Index(s, "/*")
+		if i < 0 || insideQuotes(s, i) {
+			break
+		}
+		j := strings.Index(s[i:], "*/")
+		if j < 0 {
+			s = s[:i]
+			break
+		}
+		s = s[:i] + s[i+j+2:]
+	}
+	s = strings.TrimSpace(s)
+	if strings.HasSuffix(s, "zerofill") && !strings.Contains(s, "unsigned") {
+		s = strings.TrimSuffix(s, "zerofill") + "unsigned zerofill"
+	}
+	return s
+}
+
+// insideQuotes tells whether position i lies in a quoted member of an ENUM or SET.
+func insideQuotes(s string, i int) bool {
+	return strings.Count(s[:i], "'")%2 == 1
+}
+
+// Unsigned tells whether a type text names an unsigned type, by Canal's rule.
+func Unsigned(columnType string) bool {
+	return strings.Contains(strings.ToLower(columnType), "unsigned")
+}
