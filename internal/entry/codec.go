@@ -1,0 +1,337 @@
+package entry
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/canald/canald/internal/event"
+	"github.com/canald/canald/internal/render"
+	"github.com/canald/canald/internal/schema"
+)
+
+// Options are the choices of an instance that decide how columns look.
+type Options struct {
+	Charset *render.Charset // of text columns and names; nil is UTF-8
+	MariaDB bool            // the source is a MariaDB
+}
+
+// MismatchError is returned by Compile for a table whose row images have more
+// columns than the structure known for it.
+type MismatchError struct {
+	Schema, Table string
+	Binlog        int // columns in the table map
+	Known         int // columns of the structure
+}
+
+func (e *MismatchError) Error() string {
+	return fmt.Sprintf("column size is not match for table:%s.%s,%d vs %d", e.Schema, e.Table, e.Binlog, e.Known)
+}
+
+// valueKind selects the renderer of a column.
+type valueKind uint8
+
+const (
+	valueInt valueKind = iota
+	valueUint
+	valueFloat
+	valueDouble
+	valueDecimal
+	valueBit
+	valueYear
+	valueDate
+	valueTimeOld
+	valueTime2
+	valueTimeHires
+	valueDatetimeOld
+	valueDatetime2
+	valueDatetimeHires
+	valueTimestampOld
+	valueTimestamp2
+	valueTimestampHires
+	valueEnum
+	valueSet
+	valueText   // in the instance's charset
+	valueUTF8   // text whose charset is UTF-8
+	valueBinary // bytes as ISO-8859-1
+	valueJSON
+	valueInflateText   // MariaDB COMPRESSED
+	valueInflateBinary // MariaDB COMPRESSED
+	valueNull          // a type that has no value
+)
+
+// lengthKind says how the size of a value in a row image is found.
+type lengthKind uint8
+
+const (
+	lengthFixed   lengthKind = iota // column.size bytes
+	lengthPrefix1                   // 1 byte of length first
+	lengthPrefix2
+	lengthPrefix3
+	lengthPrefix4
+)
+
+// java.sql.Types codes that Canal sends.
+const (
+	sqlBit       = -7
+	sqlTinyint   = -6
+	sqlBigint    = -5
+	sqlChar      = 1
+	sqlDecimal   = 3
+	sqlInteger   = 4
+	sqlSmallint  = 5
+	sqlReal      = 7
+	sqlDouble    = 8
+	sqlVarchar   = 12
+	sqlDate      = 91
+	sqlTime      = 92
+	sqlTimestamp = 93
+	sqlOther     = 1111
+	sqlBlob      = 2004
+	sqlClob      = 2005
+)
+
+// column is all that is known of a column before a value arrives: the bytes of
+// its message up to the value, and after it.
+type column struct {
+	value  valueKind
+	length lengthKind
+	size   int // bytes of a fixed value
+	a, b   int // precision and scale, digits of a fraction
+
+	// head is everything between the message's length and the updated flag,
+	// wide the same for an unsigned value above the signed range (its sqlType
+	// moves up), null the same for NULL.
+	head, wide, null []byte
+	tail             []byte // mysqlType
+	json             bool   // counts in the bitmap of partial updates
+}
+
+// Codec turns row images of one table version into entry bytes. It is immutable
+// and shared by workers.
+type Codec struct {
+	Name    *TableName
+	columns []column
+	names   []string // for partial JSON, which is rendered with the column's name
+	header  []byte   // schemaName and tableName, ready for a header
+	tableID []byte   // RowChange up to rowDatas without eventType: tableId
+	charset *render.Charset
+}
+
+// Columns is the number of columns in the table's row images.
+func (c *Codec) Columns() int { return len(c.columns) }
+
+// Compile prepares the codec for a table map. The structure t is applied by
+// position; it may have more columns than the map, not fewer.
+func Compile(t *schema.Table, m *event.TableMap, o Options) (*Codec, error) {
+	if len(m.Columns) > len(t.Columns) {
+		return nil, &MismatchError{Schema: t.Schema, Table: t.Name, Binlog: len(m.Columns), Known: len(t.Columns)}
+	}
+	if o.Charset == nil {
+		o.Charset = utf8Charset
+	}
+	c := &Codec{
+		Name:    &TableName{Schema: t.Schema, Table: t.Name},
+		columns: make([]column, len(m.Columns)),
+		names:   make([]string, len(m.Columns)),
+		charset: o.Charset,
+	}
+	c.header = appendString(appendString(nil, 0x42, t.Schema), 0x4a, t.Name)
+	c.tableID = appendVarint(append(c.tableID, 0x08), m.TableID)
+	for i, mc := range m.Columns {
+		c.columns[i] = compileColumn(i, mc, &t.Columns[i], o)
+		c.names[i] = t.Columns[i].Name
+	}
+	return c, nil
+}
+
+var utf8Charset = mustCharset("UTF-8")
+
+func mustCharset(name string) *render.Charset {
+	c, err := render.LookupCharset(name)
+	if err != nil {
+		panic(err)
+	}
+	return c
+}
+
+func compileColumn(index int, mc event.Column, sc *schema.Column, o Options) column {
+	var c column
+	typeText := strings.ToLower(sc.Type)
+	sqlType, wideType, nullType := 0, 0, 0
+	fixed := func(v valueKind, size, sql int) { c.value, c.size, sqlType = v, size, sql }
+	integer := func(size, sql, wide int) {
+		fixed(valueInt, size, sql)
+		if sc.Unsigned {
+			c.value, wideType = valueUint, wide
+		}
+	}
+	prefixed := func(bytes int) {
+		c.length = lengthPrefix1 + lengthKind(min(max(bytes, 1), 4)-1)
+	}
+	text := func(sql int) {
+		c.value, sqlType = valueText, sql
+		if o.Charset == utf8Charset {
+			c.value = valueUTF8
+		}
+	}
+	binary := func() { c.value, sqlType = valueBinary, sqlBlob }
+	meta := int(mc.Meta)
+	switch mc.Type {
+	case event.ColTiny:
+		integer(1, sqlTinyint, sqlSmallint)
+	case event.ColShort:
+		integer(2, sqlSmallint, sqlInteger)
+	case event.ColInt24:
+		integer(3, sqlInteger, sqlInteger)
+	case event.ColLong:
+		integer(4, sqlInteger, sqlBigint)
+	case event.ColLongLong:
+		integer(8, sqlBigint, sqlDecimal)
+	case event.ColFloat:
+		fixed(valueFloat, 4, sqlReal)
+	case event.ColDouble:
+		fixed(valueDouble, 8, sqlDouble)
+	case event.ColNewDecimal:
+		c.a, c.b = meta>>8, meta&0xff
+		fixed(valueDecimal, render.DecimalLen(c.a, c.b), sqlDecimal)
+	case event.ColBit:
+		fixed(valueBit, (meta+7)/8, sqlBit)
+	case event.ColYear:
+		fixed(valueYear, 1, sqlVarchar)
+	case event.ColDate, event.ColNewDate:
+		fixed(valueDate, 3, sqlDate)
+	case event.ColTime, event.ColDatetime, event.ColTimestamp:
+		c.a = fractionDigits(typeText)
+		compileOldTemporal(&c, mc.Type, o.MariaDB)
+		sqlType = sqlTimestamp
+		if mc.Type == event.ColTime {
+			sqlType = sqlTime
+		}
+	case event.ColTime2:
+		c.a = meta
+		fixed(valueTime2, 3+render.TemporalFractionLen(meta), sqlTime)
+	case event.ColDatetime2:
+		c.a = meta
+		fixed(valueDatetime2, 5+render.TemporalFractionLen(meta), sqlTimestamp)
+	case event.ColTimestamp2:
+		c.a = meta
+		fixed(valueTimestamp2, 4+render.TemporalFractionLen(meta), sqlTimestamp)
+	case event.ColEnum:
+		fixed(valueEnum, meta, sqlInteger)
+	case event.ColSet:
+		fixed(valueSet, meta, sqlBit)
+		nullType = sqlBlob
+	case event.ColString, event.ColVarchar, event.ColVarString:
+		if meta > 0xff {
+			prefixed(2)
+		} else {
+			prefixed(1)
+		}
+		switch {
+		case strings.Contains(typeText, "binary"):
+			binary()
+		case mc.Type == event.ColString:
+			text(sqlChar)
+		default:
+			text(sqlVarchar)
+		}
+	case event.ColBlob, event.ColTinyBlob, event.ColMediumBlob, event.ColLongBlob:
+		prefixed(meta)
+		if isText(typeText) {
+			text(sqlClob)
+		} else {
+			binary()
+		}
+	case event.ColJSON:
+		prefixed(meta)
+		c.value, c.json, sqlType, nullType = valueJSON, true, sqlVarchar, sqlOther
+	case event.ColGeometry, event.ColVector:
+		prefixed(meta)
+		binary()
+	case event.ColMariaVarcharCompr:
+		prefixed(1)
+		if meta > 0xff {
+			prefixed(2)
+		}
+		c.value, sqlType = valueInflateText, sqlVarchar
+		if strings.Contains(typeText, "binary") {
+			c.value, sqlType = valueInflateBinary, sqlBlob
+		}
+	case event.ColMariaBlobCompr:
+		prefixed(meta)
+		c.value, sqlType = valueInflateBinary, sqlBlob
+		if isText(typeText) {
+			c.value, sqlType = valueInflateText, sqlClob
+		}
+	default:
+		fixed(valueNull, 0, sqlOther)
+	}
+	if wideType == 0 {
+		wideType = sqlType
+	}
+	if nullType == 0 {
+		nullType = sqlType
+	}
+	c.head = columnHead(index, sqlType, sc)
+	c.wide = columnHead(index, wideType, sc)
+	c.null = columnHead(index, nullType, sc)
+	c.tail = appendString(nil, 0x52, sc.Type)
+	return c
+}
+
+// compileOldTemporal sets size and kind of the formats from before MySQL 5.6.
+// MariaDB writes fractions in them when mysql56_temporal_format is off, and says
+// so only in the column's declaration.
+func compileOldTemporal(c *column, t event.ColumnType, mariaDB bool) {
+	hires := mariaDB && c.a > 0
+	switch t {
+	case event.ColTime:
+		c.value, c.size = valueTimeOld, 3
+		if hires {
+			c.value, c.size = valueTimeHires, render.TimeHiresLen(c.a)
+		}
+	case event.ColDatetime:
+		c.value, c.size = valueDatetimeOld, 8
+		if hires {
+			c.value, c.size = valueDatetimeHires, render.DatetimeHiresLen(c.a)
+		}
+	default:
+		c.value, c.size = valueTimestampOld, 4
+		if hires {
+			c.value, c.size = valueTimestampHires, render.TimestampHiresLen(c.a)
+		}
+	}
+}
+
+// fractionDigits reads n of a type text such as "datetime(n)".
+func fractionDigits(typeText string) int {
+	i := strings.IndexByte(typeText, '(')
+	if i < 0 || i+2 >= len(typeText) || typeText[i+2] != ')' {
+		return 0
+	}
+	if d := int(typeText[i+1]) - '0'; d >= 0 && d <= 6 {
+		return d
+	}
+	return 0
+}
+
+// isText is Canal's test: the type text must equal one of these.
+func isText(typeText string) bool {
+	switch typeText {
+	case "tinytext", "text", "mediumtext", "longtext":
+		return true
+	}
+	return false
+}
+
+// columnHead is index, sqlType, name, isKey and the tag of updated.
+func columnHead(index, sqlType int, sc *schema.Column) []byte {
+	b := appendVarint([]byte{0x08}, uint64(index))
+	b = appendVarint(append(b, 0x10), uint64(int64(sqlType)))
+	b = appendString(b, 0x1a, sc.Name)
+	key := byte(0)
+	if sc.Key {
+		key = 1
+	}
+	return append(b, 0x20, key, 0x28)
+}
