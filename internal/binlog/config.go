@@ -1,0 +1,101 @@
+// Package binlog follows one MySQL or MariaDB as a replica does and hands on its
+// events in chunks.
+//
+// A Reader connects, finds the start, dumps, checks and frames events, keeps
+// the tables' structures current, and cuts chunks in binlog order. Everything
+// happens in the goroutine that calls Run; transcoding is somebody else's work.
+package binlog
+
+import (
+	"context"
+	"time"
+
+	"github.com/canald/canald/internal/entry"
+	"github.com/canald/canald/internal/position"
+	"github.com/canald/canald/internal/render"
+)
+
+// TLSMode says how a connection is encrypted, as canal.instance.master.sslMode names it.
+type TLSMode string
+
+// The modes. PREFERRED goes on without TLS when the server has none; REQUIRED
+// encrypts without looking at the certificate; VERIFY_CA checks its chain;
+// VERIFY_IDENTITY also that it was issued for the host (its alternative names).
+const (
+	TLSDisabled       TLSMode = "DISABLED"
+	TLSPreferred      TLSMode = "PREFERRED"
+	TLSRequired       TLSMode = "REQUIRED"
+	TLSVerifyCA       TLSMode = "VERIFY_CA"
+	TLSVerifyIdentity TLSMode = "VERIFY_IDENTITY"
+)
+
+// Config is what a Reader must know of its source. Durations that are zero get the default.
+type Config struct {
+	Addr     string // host:port
+	User     string
+	Password string
+	TLS      TLSMode // empty is DISABLED
+	ServerID uint32  // as a replica; must be unique among the source's replicas
+	Database string  // default database of the session, usually empty
+
+	Charset  *render.Charset // of names and texts; nil is UTF-8
+	Location *time.Location  // unused by the reader; here so that one place names it
+
+	Formats []string // accepted values of binlog_format; empty accepts all
+	Images  []string // accepted values of binlog_row_image; empty accepts all
+
+	// SkipTable tells whether the rows of a table are not wanted. It is asked
+	// once per table map; nil wants all.
+	SkipTable func(schema, table string) bool
+	// SkipBrokenTables leaves out the rows of a table whose structure cannot be
+	// found, as canal.instance.filter.table.error does.
+	SkipBrokenTables bool
+	// SkipQueries leaves out what accompanies row changes as statements
+	// (canal.instance.filter.query.dml), SkipDDL all other statements
+	// (canal.instance.filter.query.ddl), SkipRows all rows, and the three kinds
+	// the rows of that kind.
+	SkipQueries, SkipDDL, SkipRows        bool
+	SkipInserts, SkipUpdates, SkipDeletes bool
+
+	ConnectTimeout time.Duration // of TCP, TLS and login; default 10 s
+	QueryTimeout   time.Duration // of one statement; default 30 s
+	ReadTimeout    time.Duration // silence on the dump after which it counts as dead; default 25 s
+	Heartbeat      time.Duration // asked of the source; default 15 s
+}
+
+// Defaults of Config's durations. The heartbeat must be well below the read timeout.
+const (
+	defaultConnectTimeout = 10 * time.Second
+	defaultQueryTimeout   = 30 * time.Second
+	defaultReadTimeout    = 25 * time.Second
+	defaultHeartbeat      = 15 * time.Second
+)
+
+func (c Config) withDefaults() Config {
+	set := func(d *time.Duration, v time.Duration) {
+		if *d <= 0 {
+			*d = v
+		}
+	}
+	set(&c.ConnectTimeout, defaultConnectTimeout)
+	set(&c.QueryTimeout, defaultQueryTimeout)
+	set(&c.ReadTimeout, defaultReadTimeout)
+	set(&c.Heartbeat, defaultHeartbeat)
+	if c.TLS == "" {
+		c.TLS = TLSDisabled
+	}
+	return c
+}
+
+// Sink takes chunks in binlog order.
+type Sink interface {
+	// Free returns an empty chunk; it waits while too many are in flight.
+	Free(ctx context.Context) (*entry.Chunk, error)
+	// Emit hands a chunk on; it belongs to the sink from then on.
+	Emit(ctx context.Context, c *entry.Chunk) error
+}
+
+// Status is where a source's binlog ends, by its own word and clock.
+type Status struct {
+	Position position.Position // with ServerID, and Timestamp of the source's clock in ms
+}

@@ -1,0 +1,164 @@
+package binlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/canald/canald/internal/entry"
+	"github.com/canald/canald/internal/position"
+	"github.com/canald/canald/internal/schema"
+)
+
+// Reader follows one source. Open makes it; Run belongs to one goroutine; the
+// counters may be read by any.
+type Reader struct {
+	cfg    Config
+	log    *zap.Logger
+	meta   *session // statements about structures and positions
+	tables *schema.Tables
+	clock  Status
+
+	filters  atomic.Int64 // counts changes of what SkipTable answers
+	received atomic.Int64 // bytes of binlog
+	lastSeen atomic.Int64 // unix ms of the last packet
+}
+
+// Open connects to the source, checks what it must have, and reads the
+// structures of its tables. Close ends it.
+func Open(ctx context.Context, cfg Config, log *zap.Logger) (*Reader, error) {
+	r := &Reader{cfg: cfg.withDefaults(), log: log, tables: schema.NewTables()}
+	var err error
+	if r.meta, err = dial(ctx, r.cfg); err != nil {
+		return nil, err
+	}
+	if err := r.prepare(ctx); err != nil {
+		r.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *Reader) prepare(ctx context.Context) error {
+	if err := r.meta.check(ctx, r.cfg, r.log); err != nil {
+		return err
+	}
+	var err error
+	if r.clock, err = r.meta.status(ctx); err != nil {
+		return err
+	}
+	if res, err := r.meta.query(ctx, "SET wait_timeout=9999999"); err == nil {
+		res.Close()
+	}
+	return nil
+}
+
+// LoadTables reads the structures of all tables that are wanted, in bulk. It
+// must come before Run; without it every table is read when its first row comes.
+func (r *Reader) LoadTables(ctx context.Context) error {
+	start := time.Now()
+	tables, err := r.meta.loadTables(ctx, noSystem, func(n schema.Name) bool { return !r.skipped(n) }, maxBulkTables)
+	if err != nil {
+		return fmt.Errorf("read table structures: %w", err)
+	}
+	for _, t := range tables {
+		r.tables.Put(t)
+	}
+	r.log.Info("table structures read", zap.Int("tables", len(tables)), zap.Duration("took", time.Since(start)))
+	return nil
+}
+
+// Close ends the connections.
+func (r *Reader) Close() { r.meta.close() }
+
+// Refilter makes the reader ask SkipTable again for every table, from the next
+// table map on. It may be called from any goroutine.
+func (r *Reader) Refilter() { r.filters.Add(1) }
+
+// End is where the source's binlog ended when the reader was opened.
+func (r *Reader) End() Status { return r.clock }
+
+// MariaDB tells whether the source is one.
+func (r *Reader) MariaDB() bool { return r.meta.maria }
+
+// Version is the source's own version text.
+func (r *Reader) Version() string { return r.meta.version }
+
+// Received is the number of binlog bytes read so far.
+func (r *Reader) Received() int64 { return r.received.Load() }
+
+// LastSeen is when the source last sent anything; zero before.
+func (r *Reader) LastSeen() time.Time {
+	if ms := r.lastSeen.Load(); ms > 0 {
+		return time.UnixMilli(ms)
+	}
+	return time.Time{}
+}
+
+func (r *Reader) skipped(n schema.Name) bool {
+	return r.cfg.SkipTable != nil && r.cfg.SkipTable(n.Schema, n.Table)
+}
+
+// Run dumps from the given place and hands chunks to the sink until the context
+// is done or something fails; it never returns nil. The place must be the start
+// of an event outside a transaction, or of a transaction's first or last event.
+func (r *Reader) Run(ctx context.Context, from position.Position, sink Sink) error {
+	s, err := dial(ctx, r.cfg)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	d, err := s.startDump(ctx, r.cfg, from)
+	if err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = s.raw.Close() })
+	defer stop()
+	st := &stream{r: r, d: d, sink: sink, file: from.File, maps: map[uint64]*mapped{}}
+	st.context = entry.NewContext(from.File, "")
+	err = st.run(ctx)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return fmt.Errorf("dump from %s: %w", from, err)
+}
+
+// table returns the structure of a table as of now, reading it when it is not
+// known or stale. The meta connection is renewed once when it broke.
+func (r *Reader) table(ctx context.Context, name schema.Name) (*schema.Table, error) {
+	if t := r.tables.Get(name); t != nil {
+		return t, nil
+	}
+	t, err := r.meta.loadTable(ctx, name)
+	if err != nil && !isLoginError(err) && ctx.Err() == nil {
+		r.meta.close()
+		var again *session
+		if again, err = dial(ctx, r.cfg); err != nil {
+			return nil, err
+		}
+		r.meta = again
+		t, err = r.meta.loadTable(ctx, name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read structure of %s.%s: %w", name.Schema, name.Table, err)
+	}
+	if t == nil {
+		return nil, fmt.Errorf("%w: %s.%s", ErrNoTable, name.Schema, name.Table)
+	}
+	r.tables.Put(t)
+	return t, nil
+}
+
+// ErrNoTable is wrapped by the error of rows whose table does not exist any
+// more, or cannot be seen by the account.
+var ErrNoTable = errors.New("no structure for the table of a row: it was dropped since, or the account lacks SELECT on it; " +
+	"repair: GRANT SELECT on it, or leave it out by canal.instance.filter.black.regex or canal.instance.filter.table.error=true")
+
+// ErrInsideTransaction is wrapped by the error of rows without a table map
+// before them: the dump did not start at the begin of their transaction. Align
+// finds that begin.
+var ErrInsideTransaction = errors.New("row event without a table map: the start position lies inside a transaction")

@@ -1,0 +1,120 @@
+package binlog
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/canald/canald/internal/event"
+	"github.com/canald/canald/internal/position"
+)
+
+// StartConfig is where to start when no cursor says it: canal.instance.master.journal.name,
+// position and timestamp.
+type StartConfig struct {
+	File      string
+	Offset    uint64
+	Timestamp int64 // ms
+}
+
+// firstOffset is where the first event of every binlog file lies, behind its magic number.
+const firstOffset = 4
+
+// Start is the configured place, or the end of the binlog when none is configured.
+func (r *Reader) Start(ctx context.Context, c StartConfig) (position.Position, error) {
+	end := r.clock.Position
+	switch {
+	case c.File == "" && c.Timestamp > 0:
+		return position.Position{}, errors.New("canal.instance.master.timestamp needs canal.instance.master.journal.name: the search goes through one named file")
+	case c.File == "":
+		return end, nil
+	case c.Offset > 0:
+		return position.Position{File: c.File, Offset: c.Offset, ServerID: end.ServerID, Timestamp: end.Timestamp}, nil
+	case c.Timestamp > 0:
+		return r.boundary(ctx, c.File, func(h event.Header) bool { return int64(h.Timestamp)*1000 >= c.Timestamp })
+	}
+	return position.Position{File: c.File, Offset: firstOffset, ServerID: end.ServerID, Timestamp: end.Timestamp}, nil
+}
+
+// Align returns the begin of the transaction that the place lies in, by reading
+// its file up to there.
+func (r *Reader) Align(ctx context.Context, p position.Position) (position.Position, error) {
+	return r.boundary(ctx, p.File, func(h event.Header) bool { return uint64(h.LogPos) > p.Offset })
+}
+
+// boundary is the end of the last transaction in a file before the first event
+// that stop accepts, or the file's first event.
+func (r *Reader) boundary(ctx context.Context, file string, stop func(event.Header) bool) (position.Position, error) {
+	found := position.Position{File: file, Offset: firstOffset, ServerID: r.clock.Position.ServerID, Timestamp: r.clock.Position.Timestamp}
+	s, err := dial(ctx, r.cfg)
+	if err != nil {
+		return found, err
+	}
+	defer s.close()
+	d, err := s.startDump(ctx, r.cfg, position.Position{File: file, Offset: firstOffset})
+	if err != nil {
+		return found, err
+	}
+	defer context.AfterFunc(ctx, func() { _ = s.raw.Close() })()
+	end, inTransaction := r.clock.Position, false
+	for {
+		raw, err := d.event()
+		if err != nil {
+			return found, fmt.Errorf("search in %s: %w", file, err)
+		}
+		h, err := event.ParseHeader(raw)
+		if err != nil {
+			return found, err
+		}
+		if h.Type == event.TypeFormatDescription {
+			f, err := event.ParseFormat(raw)
+			if err != nil {
+				return found, err
+			}
+			d.checksum = f.Checksum == 1
+		}
+		artificial := h.Flags&event.FlagArtificial != 0 || h.LogPos == 0
+		if artificial {
+			continue
+		}
+		if h.Type == event.TypeRotate || h.Type == event.TypeStop || h.Type == event.TypeHeartbeat || h.Type == event.TypeHeartbeatV2 || stop(h) {
+			return found, nil
+		}
+		b, err := body(raw, d.checksum)
+		if err != nil {
+			return found, err
+		}
+		var ended bool
+		if ended, inTransaction = endsTransaction(h, b, inTransaction); ended {
+			found.Offset, found.ServerID, found.Timestamp = uint64(h.LogPos), int64(h.ServerID), int64(h.Timestamp)*1000
+		}
+		if file == end.File && uint64(h.LogPos) >= end.Offset {
+			return found, nil
+		}
+	}
+}
+
+// endsTransaction tells whether a dump may start behind the event.
+func endsTransaction(h event.Header, b []byte, in bool) (ended, inTransaction bool) {
+	switch h.Type {
+	case event.TypeXID, event.TypeTransactionPayload:
+		return true, false
+	case event.TypeMariaGTID:
+		return false, len(b) > event.HeaderLen+12 && b[event.HeaderLen+12]&1 == 0
+	case event.TypeQuery:
+		q, err := event.ParseQuery(b)
+		if err != nil {
+			return false, in
+		}
+		text := bytes.TrimSpace(q.SQL)
+		switch {
+		case bytes.EqualFold(text, []byte("BEGIN")), hasWord(text, "XA START"):
+			return false, true
+		case bytes.EqualFold(text, []byte("COMMIT")), bytes.EqualFold(text, []byte("ROLLBACK")), hasWord(text, "XA"):
+			return true, false
+		}
+		return !in, in
+	}
+	return false, in
+}

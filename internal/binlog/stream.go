@@ -1,0 +1,361 @@
+package binlog
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/canald/canald/internal/entry"
+	"github.com/canald/canald/internal/event"
+	"github.com/canald/canald/internal/schema"
+)
+
+// stream is the state of one dump: what the binlog said so far.
+type stream struct {
+	r       *Reader
+	d       *dump
+	sink    Sink
+	chunk   *entry.Chunk
+	file    string
+	context *entry.Context
+	maps    map[uint64]*mapped
+
+	// inTransaction is true between BEGIN, or a MariaDB GTID that opens a
+	// transaction, and the event that ends it.
+	inTransaction bool
+	statements    int // seen so far that may change structures
+	payload       payloadPlace
+}
+
+// payloadPlace is where events come from that a TRANSACTION_PAYLOAD holds; they
+// are known by the payload's offset and length and by their number in it.
+type payloadPlace struct {
+	active bool
+	offset uint64
+	length uint32
+	next   uint32
+}
+
+// mapped is a table map and what was made of it.
+type mapped struct {
+	raw   []byte // the event behind its header, to recognise it when it comes again
+	name  schema.Name
+	table *schema.Table // that codec was compiled from
+	codec *entry.Codec  // nil: the table's rows are left out
+	// statements is the stream's count when a table was left out: after the next
+	// statement it is looked at again.
+	statements int
+	filters    int64 // the reader's count when SkipTable was asked
+}
+
+func (s *stream) run(ctx context.Context) error {
+	for {
+		if !s.d.buffered() {
+			// The socket is drained: what is there goes out before the wait.
+			if err := s.flush(ctx); err != nil {
+				return err
+			}
+			s.r.received.Store(s.d.received)
+		}
+		raw, err := s.d.event()
+		if err != nil {
+			return err
+		}
+		if !s.d.buffered() {
+			s.r.lastSeen.Store(time.Now().UnixMilli())
+		}
+		h, err := event.ParseHeader(raw)
+		if err != nil {
+			return err
+		}
+		checksum := s.d.checksum
+		if h.Type == event.TypeFormatDescription {
+			f, err := event.ParseFormat(raw)
+			if err != nil {
+				return err
+			}
+			if f.Checksum > 1 {
+				return fmt.Errorf("binlog %s uses checksum algorithm %d, which is not known", s.file, f.Checksum)
+			}
+			checksum = f.Checksum == 1
+			s.d.checksum = checksum
+			clear(s.maps) // ids start anew with the server
+		}
+		b, err := body(raw, checksum)
+		if err != nil {
+			return fmt.Errorf("event type %d in %s at %d: %w", h.Type, s.file, h.Start(), err)
+		}
+		if err := s.event(ctx, h, b); err != nil {
+			return fmt.Errorf("event type %d in %s at %d: %w", h.Type, s.file, h.Start(), err)
+		}
+		if s.chunk != nil && s.chunk.Full() {
+			if err := s.flush(ctx); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (s *stream) flush(ctx context.Context) error {
+	if s.chunk == nil || len(s.chunk.Events) == 0 {
+		return nil
+	}
+	c := s.chunk
+	s.chunk = nil
+	return s.sink.Emit(ctx, c)
+}
+
+// add puts an event into the chunk.
+func (s *stream) add(ctx context.Context, h event.Header, kind entry.Kind, codec *entry.Codec, b []byte, resume bool) error {
+	if s.chunk == nil {
+		c, err := s.sink.Free(ctx)
+		if err != nil {
+			return err
+		}
+		s.chunk = c
+	}
+	e := entry.Event{
+		Codec: codec, Context: s.context, Kind: kind, Resume: resume, Header: h,
+		Offset: uint64(h.Start()), Length: h.Length,
+		Off: uint32(len(s.chunk.Buf)), Len: uint32(len(b)),
+	}
+	if s.payload.active {
+		e.Offset, e.Length = s.payload.offset, s.payload.length
+		e.Sub = s.payload.next
+		s.payload.next++
+	}
+	s.chunk.Buf = append(s.chunk.Buf, b...)
+	s.chunk.Events = append(s.chunk.Events, e)
+	return nil
+}
+
+func (s *stream) event(ctx context.Context, h event.Header, b []byte) error {
+	if kind, _, _ := h.Type.Rows(); kind != event.NotRows {
+		return s.rows(ctx, h, kind, b)
+	}
+	switch h.Type {
+	case event.TypeTableMap:
+		return s.tableMap(ctx, b)
+	case event.TypeQuery, event.TypeMariaQueryCompressed:
+		return s.query(ctx, h, b)
+	case event.TypeXID:
+		s.inTransaction = false
+		return s.add(ctx, h, entry.KindXID, nil, b, true)
+	case event.TypeMariaGTID:
+		// Flag 1 marks a statement that stands alone; all else opens a transaction.
+		s.inTransaction = len(b) > event.HeaderLen+12 && b[event.HeaderLen+12]&1 == 0
+	case event.TypeRotate:
+		return s.rotate(ctx, b)
+	case event.TypeTransactionPayload:
+		return s.expand(ctx, h, b)
+	case event.TypeRowsQuery:
+		return s.accompany(ctx, h, entry.KindRowsQuery, b)
+	case event.TypeMariaAnnotateRows:
+		return s.accompany(ctx, h, entry.KindAnnotate, b)
+	case event.TypeUserVar:
+		return s.accompany(ctx, h, entry.KindUserVar, b)
+	case event.TypeIntVar:
+		return s.accompany(ctx, h, entry.KindIntVar, b)
+	case event.TypeRand:
+		return s.accompany(ctx, h, entry.KindRand, b)
+	case event.TypeHeartbeat, event.TypeHeartbeatV2:
+		return s.add(ctx, h, entry.KindHeartbeat, nil, nil, false)
+	case event.TypeIncident:
+		s.r.log.Error("source reports an incident: its binlog may lack changes", zap.String("file", s.file), zap.Uint32("offset", h.Start()))
+	case event.TypeMariaStartEncryption, event.TypeFormatDescription, event.TypeStop, event.TypeIgnorable, event.TypeGTID,
+		event.TypeAnonymousGTID, event.TypeGTIDTagged, event.TypePreviousGTIDs, event.TypeXAPrepare,
+		event.TypeMariaGTIDList, event.TypeMariaBinlogCheckpoint:
+	default:
+		if h.Flags&event.FlagIgnorable == 0 {
+			s.r.log.Warn("event of a type that carries no rows passed over", zap.Uint8("type", uint8(h.Type)),
+				zap.String("file", s.file), zap.Uint32("offset", h.Start()))
+		}
+	}
+	return nil
+}
+
+// accompany adds a statement that only explains the row changes behind it.
+func (s *stream) accompany(ctx context.Context, h event.Header, kind entry.Kind, b []byte) error {
+	if s.r.cfg.SkipQueries {
+		return nil
+	}
+	return s.add(ctx, h, kind, nil, b, false)
+}
+
+// rotate starts the context of a new file. Events of two files never share a
+// chunk, so that a chunk's end says where the reader is.
+func (s *stream) rotate(ctx context.Context, b []byte) error {
+	file, _, err := event.ParseRotate(b)
+	if err != nil {
+		return err
+	}
+	if file == s.file {
+		return nil
+	}
+	if err := s.flush(ctx); err != nil {
+		return err
+	}
+	s.r.log.Info("binlog file switched", zap.String("from", s.file), zap.String("to", file))
+	s.file, s.context = file, entry.NewContext(file, "")
+	return nil
+}
+
+func (s *stream) rows(ctx context.Context, h event.Header, kind event.RowsKind, b []byte) error {
+	id, flags, ok := event.RowsTableID(b)
+	if !ok {
+		return fmt.Errorf("row event of %d bytes: %w", len(b), event.ErrShort)
+	}
+	m := s.maps[id]
+	if m == nil {
+		if flags&event.FlagStmtEnd != 0 && len(b) <= event.HeaderLen+12 {
+			return nil // the source closes a statement that changed nothing
+		}
+		return fmt.Errorf("table id %d: %w", id, ErrInsideTransaction)
+	}
+	cfg := &s.r.cfg
+	if m.codec == nil || cfg.SkipRows || kind == event.Insert && cfg.SkipInserts ||
+		kind == event.Update && cfg.SkipUpdates || kind == event.Delete && cfg.SkipDeletes {
+		return nil
+	}
+	return s.add(ctx, h, entry.KindRows, m.codec, b, false)
+}
+
+// tableMap finds or makes the codec for the rows that follow.
+func (s *stream) tableMap(ctx context.Context, b []byte) error {
+	id, _, ok := event.RowsTableID(b)
+	if !ok {
+		return fmt.Errorf("table map of %d bytes: %w", len(b), event.ErrShort)
+	}
+	raw := b[event.HeaderLen:]
+	m := s.maps[id]
+	if m != nil && bytes.Equal(m.raw, raw) && s.current(m) {
+		return nil
+	}
+	tm, err := event.ParseTableMap(b)
+	if err != nil {
+		return err
+	}
+	m = &mapped{raw: bytes.Clone(raw), statements: s.statements, filters: s.r.filters.Load(), name: schema.Name{
+		Schema: s.name(tm.Schema), Table: s.name(tm.Table),
+	}}
+	if !s.r.skipped(m.name) {
+		if err := s.compile(ctx, m, &tm); err != nil {
+			return err
+		}
+	}
+	s.maps[id] = m
+	return nil
+}
+
+// current tells whether what was made of a table map still holds.
+func (s *stream) current(m *mapped) bool {
+	if m.filters != s.r.filters.Load() {
+		return false
+	}
+	if m.codec == nil {
+		return m.statements == s.statements
+	}
+	return s.r.tables.Get(m.name) == m.table
+}
+
+func (s *stream) name(raw []byte) string {
+	if cs := s.r.cfg.Charset; cs != nil {
+		return string(cs.Append(nil, raw))
+	}
+	return string(bytes.ToValidUTF8(raw, []byte("\uFFFD")))
+}
+
+// compile makes the codec. A structure that has too few columns is read anew
+// once: it may have changed in a way that no statement in the binlog told.
+func (s *stream) compile(ctx context.Context, m *mapped, tm *event.TableMap) error {
+	opts := entry.Options{Charset: s.r.cfg.Charset, MariaDB: s.r.meta.maria}
+	t, err := s.r.table(ctx, m.name)
+	if err == nil {
+		m.codec, err = entry.Compile(t, tm, opts)
+		var mismatch *entry.MismatchError
+		if errors.As(err, &mismatch) {
+			s.r.tables.Remove(m.name)
+			if t, err = s.r.table(ctx, m.name); err == nil {
+				m.codec, err = entry.Compile(t, tm, opts)
+			}
+		}
+	}
+	m.table = t
+	if err == nil {
+		return nil
+	}
+	var mismatch *entry.MismatchError
+	if s.r.cfg.SkipBrokenTables && (errors.As(err, &mismatch) || errors.Is(err, ErrNoTable)) {
+		s.r.log.Error("rows of a table are left out: its structure does not fit the binlog",
+			zap.String("table", m.name.Schema+"."+m.name.Table), zap.String("file", s.file), zap.Error(err))
+		m.codec = nil
+		return nil
+	}
+	return err
+}
+
+// query sorts a QUERY event. Only the exact words are transaction control: a
+// table may be called rn_begin.
+func (s *stream) query(ctx context.Context, h event.Header, b []byte) error {
+	compressed := h.Type == event.TypeMariaQueryCompressed
+	q, err := event.ParseQuery(b)
+	if err != nil {
+		return err
+	}
+	sql := q.SQL
+	if compressed {
+		if sql, err = entry.InflateStatement(b); err != nil {
+			return err
+		}
+	}
+	text := bytes.TrimSpace(sql)
+	switch {
+	case bytes.EqualFold(text, []byte("BEGIN")):
+		s.inTransaction = true
+		return s.add(ctx, h, entry.KindBegin, nil, b, false)
+	case bytes.EqualFold(text, []byte("COMMIT")):
+		s.inTransaction = false
+		return s.add(ctx, h, entry.KindCommit, nil, b, true)
+	case bytes.EqualFold(text, []byte("ROLLBACK")):
+		// A transaction of a table that cannot roll back; Canal sends no entry for its end.
+		s.inTransaction = false
+		return nil
+	case hasWord(text, "XA"):
+		switch {
+		case hasWord(text, "XA START"):
+			s.inTransaction = true
+			return s.add(ctx, h, entry.KindXA, nil, b, false)
+		case hasWord(text, "XA END"), hasWord(text, "XA COMMIT"), hasWord(text, "XA ROLLBACK"):
+			s.inTransaction = false
+			return s.add(ctx, h, entry.KindXA, nil, b, true)
+		}
+		return nil
+	case hasWord(text, "SAVEPOINT"), hasWord(text, "ROLLBACK TO"), hasWord(text, "RELEASE SAVEPOINT"):
+		return nil
+	}
+	s.statements++
+	if n := s.r.tables.Invalidate(sql); n > 0 {
+		s.r.log.Info("statement in the binlog: structures will be read again", zap.Int("tables", n),
+			zap.String("file", s.file), zap.Uint32("offset", h.Start()))
+	}
+	if s.r.cfg.SkipDDL {
+		return nil
+	}
+	return s.add(ctx, h, entry.KindStatement, nil, b, !s.inTransaction)
+}
+
+// hasWord tells whether text starts with the given upper-case words.
+func hasWord(text []byte, words string) bool {
+	if len(text) < len(words) || !bytes.EqualFold(text[:len(words)], []byte(words)) {
+		return false
+	}
+	return len(text) == len(words) || !isLetter(text[len(words)])
+}
+
+func isLetter(c byte) bool {
+	return c == '_' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+}

@@ -1,0 +1,291 @@
+package meta
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/canald/canald/internal/position"
+)
+
+// ErrBroken is wrapped by the error of a meta.dat that exists but cannot be
+// read, when no earlier generation can either. It never means a first start.
+var ErrBroken = errors.New("meta.dat is broken and no earlier generation is readable; " +
+	"put a good copy in its place, or remove it to start without cursors")
+
+// Memory keeps nothing: the wiring of memory-instance.xml.
+type Memory struct{}
+
+// Load gives an empty state.
+func (Memory) Load(_ context.Context, destination string) (State, error) {
+	return State{Destination: destination}, nil
+}
+
+// Save does nothing.
+func (Memory) Save(context.Context, State) error { return nil }
+
+// File keeps a book in <folder>/<destination>/meta.dat, which a Java server
+// reads and writes too, with two earlier generations beside it, and the start
+// position in start.dat.
+type File struct {
+	dir  string
+	log  *zap.Logger
+	last []byte // what meta.dat holds
+}
+
+// NewFile makes a keeper below the data folder; the destination's own folder is
+// made when it is missing.
+func NewFile(dataDir, destination string, log *zap.Logger) (*File, error) {
+	dir := filepath.Join(dataDir, destination)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("data folder: %w", err)
+	}
+	probe, err := os.CreateTemp(dir, ".probe-*")
+	if err != nil {
+		return nil, fmt.Errorf("data folder %s can not read/write: %w", dir, err)
+	}
+	_ = probe.Close()
+	if err := os.Remove(probe.Name()); err != nil {
+		return nil, fmt.Errorf("data folder %s can not read/write: %w", dir, err)
+	}
+	return &File{dir: dir, log: log}, nil
+}
+
+// Names below the folder of a destination. Generations are links to what
+// meta.dat was before the last and the last but one write.
+const (
+	metaName  = "meta.dat"
+	startName = "start.dat"
+	// maxFileBytes bounds what is read; a million clients are below it.
+	maxFileBytes = 256 << 20
+)
+
+var generations = []string{"meta.dat.1", "meta.dat.2"}
+
+type documentJSON struct {
+	ClientDatas []clientDataJSON `json:"clientDatas"`
+	Destination string           `json:"destination"`
+}
+
+type clientDataJSON struct {
+	ClientIdentity *identityJSON    `json:"clientIdentity,omitempty"`
+	Cursor         *position.Cursor `json:"cursor,omitempty"`
+}
+
+type identityJSON struct {
+	ClientID    int64   `json:"clientId"`
+	Destination string  `json:"destination"`
+	Filter      *string `json:"filter,omitempty"`
+}
+
+// Load reads meta.dat, or the newest generation that is whole when meta.dat is
+// empty or broken; the broken file is kept as meta.dat.bad-<time>.
+func (f *File) Load(_ context.Context, destination string) (State, error) {
+	state := State{Destination: destination}
+	start, err := f.loadStart()
+	if err != nil {
+		return state, err
+	}
+	state.Start = start
+	path := filepath.Join(f.dir, metaName)
+	raw, err := readFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return state, nil
+	}
+	if err == nil {
+		var clients []Client
+		if clients, err = f.parse(raw); err == nil {
+			state.Clients, f.last = clients, raw
+			return state, nil
+		}
+	}
+	reason := err
+	for _, g := range generations {
+		raw, err := readFile(filepath.Join(f.dir, g))
+		if err != nil {
+			continue
+		}
+		clients, err := f.parse(raw)
+		if err != nil {
+			continue
+		}
+		aside := path + ".bad-" + time.Now().Format("20060102-150405")
+		if err := os.Rename(path, aside); err != nil {
+			return state, fmt.Errorf("keep the broken %s: %w", path, err)
+		}
+		f.log.Error("meta.dat is broken; going on with an earlier generation",
+			zap.String("file", path), zap.String("generation", g), zap.String("kept_as", aside), zap.Error(reason))
+		if err := writeFile(f.dir, metaName, raw); err != nil {
+			return state, err
+		}
+		state.Clients, f.last = clients, raw
+		return state, nil
+	}
+	return state, fmt.Errorf("%w: %s: %w", ErrBroken, path, reason)
+}
+
+// parse reads a document as Canal's reader would; an element without an
+// identity is passed over.
+func (f *File) parse(raw []byte) ([]Client, error) {
+	if len(bytes.TrimSpace(raw)) == 0 {
+		return nil, errors.New("the file is empty")
+	}
+	var doc documentJSON
+	if err := json.Unmarshal(raw, &doc); err != nil {
+		return nil, err
+	}
+	var clients []Client
+	for i, d := range doc.ClientDatas {
+		if d.ClientIdentity == nil {
+			f.log.Warn("client without an identity in meta.dat passed over", zap.Int("element", i))
+			continue
+		}
+		clients = append(clients, Client{ID: ClientID(d.ClientIdentity.ClientID), Filter: d.ClientIdentity.Filter, Cursor: d.Cursor})
+	}
+	return clients, nil
+}
+
+func (f *File) loadStart() (*position.Cursor, error) {
+	raw, err := readFile(filepath.Join(f.dir, startName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var c position.Cursor
+	if err := json.Unmarshal(raw, &c); err != nil {
+		f.log.Warn("start.dat is broken and not used", zap.Error(err))
+		return nil, nil
+	}
+	return &c, nil
+}
+
+// Save writes what changed: temp file, fsync, rename, fsync of the folder. With
+// no client meta.dat is left as it is, as Canal leaves it.
+func (f *File) Save(_ context.Context, s State) error {
+	if s.Start != nil {
+		raw, err := json.Marshal(s.Start)
+		if err != nil {
+			return err
+		}
+		if old, err := os.ReadFile(filepath.Join(f.dir, startName)); err != nil || !bytes.Equal(old, raw) {
+			if err := writeFile(f.dir, startName, raw); err != nil {
+				return err
+			}
+		}
+	}
+	if len(s.Clients) == 0 {
+		return nil
+	}
+	raw, err := Encode(s)
+	if err != nil {
+		return err
+	}
+	if bytes.Equal(raw, f.last) {
+		return nil
+	}
+	if err := f.keepGenerations(); err != nil {
+		return err
+	}
+	if err := writeFile(f.dir, metaName, raw); err != nil {
+		return err
+	}
+	f.last = raw
+	return nil
+}
+
+// Encode is a state in the bytes of meta.dat.
+func Encode(s State) ([]byte, error) {
+	doc := documentJSON{ClientDatas: make([]clientDataJSON, len(s.Clients)), Destination: s.Destination}
+	for i, c := range s.Clients {
+		doc.ClientDatas[i] = clientDataJSON{
+			ClientIdentity: &identityJSON{ClientID: int64(c.ID), Destination: s.Destination, Filter: c.Filter},
+			Cursor:         c.Cursor,
+		}
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(doc); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte{'\n'}), nil
+}
+
+// keepGenerations links the files of before under their next name. meta.dat
+// itself is never missing.
+func (f *File) keepGenerations() error {
+	names := append([]string{metaName}, generations...)
+	for i := len(names) - 1; i > 0; i-- {
+		from, to := filepath.Join(f.dir, names[i-1]), filepath.Join(f.dir, names[i])
+		tmp := to + ".tmp"
+		_ = os.Remove(tmp)
+		if err := os.Link(from, tmp); err != nil {
+			if errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			return fmt.Errorf("keep an earlier generation: %w", err)
+		}
+		if err := os.Rename(tmp, to); err != nil {
+			return fmt.Errorf("keep an earlier generation: %w", err)
+		}
+		_ = os.Remove(tmp) // rename leaves both names when they are one file already
+	}
+	return nil
+}
+
+func readFile(path string) ([]byte, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if st.Size() > maxFileBytes {
+		return nil, fmt.Errorf("%s has %d bytes, more than %d", path, st.Size(), maxFileBytes)
+	}
+	return os.ReadFile(path)
+}
+
+// writeFile replaces a file so that a crash leaves the old or the new content.
+func writeFile(dir, name string, raw []byte) (err error) {
+	tmp, err := os.CreateTemp(dir, "."+name+"-*")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	defer func() {
+		if err != nil {
+			_ = tmp.Close()
+			_ = os.Remove(tmp.Name())
+			err = fmt.Errorf("write %s: %w", filepath.Join(dir, name), err)
+		}
+	}()
+	if _, err = tmp.Write(raw); err != nil {
+		return err
+	}
+	if err = tmp.Chmod(0o644); err != nil {
+		return err
+	}
+	if err = tmp.Sync(); err != nil {
+		return err
+	}
+	if err = tmp.Close(); err != nil {
+		return err
+	}
+	if err = os.Rename(tmp.Name(), filepath.Join(dir, name)); err != nil {
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
