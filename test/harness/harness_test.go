@@ -1,15 +1,45 @@
 package harness_test
 
 import (
+	"bufio"
 	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
 	"os"
+	"os/exec"
 	"slices"
+	"strings"
 	"testing"
+	"time"
+
+	"go.uber.org/goleak"
 
 	"github.com/canald/canald/test/harness"
 )
 
-func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
+// childVariable makes this binary start a server in the folder it names, print
+// the address and wait to be killed.
+const childVariable = "CANALD_HARNESS_TEST_CHILD"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(childVariable); dir != "" {
+		s, err := harness.StartServer(context.Background(), harness.Versions()[0], dir)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		fmt.Fprintln(os.Stdout, s.Addr)
+		select {}
+	}
+	code := harness.Main(m)
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
 
 // variable returns a global variable of the server.
 func variable(t *testing.T, s *harness.Server, name string) string {
@@ -60,8 +90,17 @@ func TestServersRun(t *testing.T) {
 			if got, _ := result.GetString(0, 0); got != "漢" {
 				t.Errorf("read back %q", got)
 			}
-			if result, err = conn.Execute("SHOW GRANTS FOR 'canal'@'%'"); err != nil {
+			canal, err := s.ConnAs(t.Context(), s.User, s.Password)
+			if err != nil {
 				t.Fatal(err)
+			}
+			defer canal.Close()
+			if result, err = canal.Execute("SELECT CURRENT_USER(), COUNT(*) FROM smoke.t"); err != nil {
+				t.Fatal(err)
+			}
+			user, _ := result.GetString(0, 0)
+			if rows, _ := result.GetInt(0, 1); user != "canal@%" || rows != 2 {
+				t.Errorf("%s reads %d rows", user, rows)
 			}
 			if result, err = conn.Execute("SHOW BINARY LOGS"); err != nil {
 				t.Fatal(err)
@@ -104,6 +143,45 @@ func TestServerKeepsItsDataOverCrashAndRestart(t *testing.T) {
 			}
 			s.Exec(t, "DROP DATABASE kept")
 		})
+	}
+}
+
+func TestServerEndsWithAKilledTestBinary(t *testing.T) {
+	child := exec.Command(os.Args[0])
+	child.Env = append(os.Environ(), childVariable+"="+t.TempDir())
+	child.Stderr = os.Stderr
+	output, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer child.Wait()
+	defer child.Process.Kill()
+	addr, err := bufio.NewReader(output).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr = strings.TrimSpace(addr)
+	// An open connection ends with the server, which is a thing one can wait for.
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := child.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal("the server outlived the process that started it")
+	}
+	if late, err := net.Dial("tcp", addr); err == nil {
+		late.Close()
+		t.Error("somebody still listens on the server's port")
 	}
 }
 

