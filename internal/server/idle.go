@@ -15,6 +15,7 @@ type idle struct {
 		sync.Mutex
 		read, write          time.Duration
 		lastRead, lastWrite  time.Time
+		since                time.Time // when serving began
 		serving, on, stopped bool
 		timer                *time.Timer
 	}
@@ -67,8 +68,9 @@ func (i *idle) fire() {
 
 // received notes a complete frame; its request is being served from now on.
 func (i *idle) received() {
+	now := time.Now()
 	i.mu.Lock()
-	i.mu.serving = true
+	i.mu.serving, i.mu.since = true, now
 	i.mu.Unlock()
 }
 
@@ -80,6 +82,8 @@ func (i *idle) served(wrote bool) {
 	i.mu.lastRead = now
 	if wrote {
 		i.mu.lastWrite = now
+	} else {
+		i.mu.lastWrite = i.mu.lastWrite.Add(now.Sub(i.mu.since))
 	}
 	i.mu.Unlock()
 }
