@@ -46,6 +46,10 @@ func (a *authenticator) accepts(m *packet.ClientAuth, seed []byte) bool {
 // all but the failed authentications are answered with "not supported".
 const preAuthFrames = 32
 
+// shortestStall is how long a peer may take nothing of an answer however short
+// a write timeout it names: a busy link is not a dead one.
+const shortestStall = time.Second
+
 // authenticate serves a frame of a connection that is not authenticated yet.
 // ok is false when the connection is to be closed.
 func (c *conn) authenticate(p *packet.Packet) (ok bool) {
@@ -73,7 +77,7 @@ func (c *conn) authenticate(p *packet.Packet) (ok bool) {
 	c.authenticated = true
 	c.authTimer.Stop()
 	netWrite := c.timeout(m.NetWriteTimeout)
-	c.stall = min(c.stall, netWrite)
+	c.stall = min(c.stall, max(netWrite, shortestStall))
 	c.write(successFrame)
 	c.idle.start(c.timeout(m.NetReadTimeout), netWrite)
 	c.trusted.Store(true)
