@@ -67,7 +67,7 @@ func settle(b []byte, pos, width int) []byte {
 func shift(b []byte, pos, delta int) []byte {
 	if delta > 0 {
 		n := len(b)
-		b = append(b, zeros[:delta]...)
+		b = reserve(b, delta)
 		copy(b[pos+delta:], b[pos:n])
 		return b
 	}

@@ -88,6 +88,10 @@ type Instance struct {
 	host      string // of the source, as cursors name it
 	port      int
 
+	// placed is closed when the place of the source is known for the first time.
+	placed     chan struct{}
+	placedOnce sync.Once
+
 	// attach serialises what moves clients in and out of the store.
 	attach sync.Mutex
 
@@ -109,7 +113,7 @@ var errRestart = errors.New("a client returned whose cursor lies before the stor
 // New checks the filters and makes an instance; Run starts it.
 func New(cfg Config, keeper meta.Keeper, log *zap.Logger) (*Instance, error) {
 	cfg = cfg.withDefaults()
-	i := &Instance{cfg: cfg, keeper: keeper, log: log}
+	i := &Instance{cfg: cfg, keeper: keeper, log: log, placed: make(chan struct{})}
 	white, err := filter.New(cfg.Filter)
 	if err != nil {
 		return nil, fmt.Errorf("canal.instance.filter.regex: %w", err)
@@ -348,6 +352,7 @@ func (i *Instance) findStart(ctx context.Context, r *binlog.Reader) (position.Po
 			return from, fmt.Errorf("client %d: %w", c.ID, err)
 		}
 	}
+	i.placedOnce.Do(func() { close(i.placed) })
 	return from, nil
 }
 

@@ -21,13 +21,26 @@ type Session struct {
 	id meta.ClientID
 }
 
+// subscribeWait bounds the wait of a subscription for a source that cannot be
+// reached; clients wait a minute for an answer.
+const subscribeWait = 3 * time.Second
+
 // Subscribe records the subscription and attaches the client. A filter that is
 // not blank replaces the white list of the whole instance, as in Canal; one
 // that does not compile is refused and nothing changes.
-func (s *Session) Subscribe(_ context.Context, pattern string) error {
+//
+// While the source's place is not known yet it waits a little: what is written
+// after a subscription that was answered should reach the client.
+func (s *Session) Subscribe(ctx context.Context, pattern string) error {
 	i := s.i
 	if !i.isRunning() {
 		return ErrNotRunning
+	}
+	select {
+	case <-i.placed:
+	case <-time.After(subscribeWait):
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 	if strings.TrimSpace(pattern) == "" {
 		pattern = ""
