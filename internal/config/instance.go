@@ -1,0 +1,262 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"path"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf16"
+
+	"github.com/canald/canald/internal/filter"
+	"github.com/canald/canald/internal/render"
+)
+
+// Names of the wirings, without folder.
+const (
+	memoryWiring  = "memory-instance.xml"
+	fileWiring    = "file-instance.xml"
+	defaultWiring = "default-instance.xml"
+	groupWiring   = "group-instance.xml"
+)
+
+// Instance is the configuration of one destination.
+type Instance struct {
+	Destination string
+
+	KeepCursors bool   // in files below DataDir; else in memory only
+	DataDir     string // absolute
+	FlushPeriod time.Duration
+
+	Address  string // host:port of the source
+	User     string
+	Password string
+	Database string
+	TLS      string // as canal.instance.master.sslMode writes it
+	ServerID uint32
+	Charset  *render.Charset
+
+	QueryTimeout time.Duration
+
+	StartFile            string
+	StartOffset          uint64
+	StartTimestampMillis int64
+
+	Filter, BlackFilter                   string
+	SkipQueries, SkipDDL, SkipRows        bool
+	SkipInserts, SkipUpdates, SkipDeletes bool
+	SkipBrokenTables                      bool
+	FilterMarkers                         bool
+	Formats, Images                       []string
+
+	TransactionSize int // entries
+	Workers         int
+	Slots           int // entries
+	UnitBytes       int64
+	ItemMode        bool
+	IsolateDDL      bool
+
+	ResetWhenPurged bool
+	AbsentAfter     time.Duration
+
+	Warnings []string // as in Config
+	Unknown  []string // keys of instance.properties that nobody knows
+	Ignored  []string // as in Config
+}
+
+// Bounds of numbers, far above any sense.
+const (
+	maxSlots       = 1 << 24
+	maxUnitBytes   = 1 << 20
+	maxTransaction = 1 << 20
+	maxWorkers     = 1024
+	maxMillis      = 24 * 3600 * 1000
+	maxSeconds     = 365 * 24 * 3600
+)
+
+// Instance reads the configuration of a destination anew. The error holds all
+// problems at once and wraps fs.ErrNotExist when there is no instance.properties.
+func (c *Config) Instance(destination string) (Instance, error) {
+	in := Instance{Destination: destination}
+	own, errs, err := c.own(destination)
+	if err != nil {
+		return in, err
+	}
+	l, err := c.instanceLayers(destination, own)
+	if err != nil {
+		return in, err
+	}
+	in.Unknown, in.Ignored = review(own)
+	r := &reader{get: l.instanceValue, errs: errs}
+	c.readWiring(&in, r)
+	c.readSource(&in, r)
+	readFilters(&in, r)
+	readStore(&in, r)
+	readRefused(r)
+	if len(r.errs) > 0 {
+		return in, errors.Join(r.errs...)
+	}
+	return in, nil
+}
+
+// readWiring maps the four wirings that Canal ships. The key belongs to the
+// server: instance.properties cannot choose it.
+func (c *Config) readWiring(in *Instance, r *reader) {
+	p, set := c.server.find("canal.instance." + in.Destination + ".spring.xml")
+	v := value{property: p, key: "canal.instance." + in.Destination + ".spring.xml"}
+	if v.text = strings.TrimSpace(v.text); !set || v.text == "" {
+		v, _ = c.server.deployerValue(keyGlobalXML)
+		if v.file == "" {
+			in.Warnings = append(in.Warnings, keyGlobalXML+" is not set; taking "+fileWiring)
+		}
+	}
+	switch path.Base(strings.TrimPrefix(v.text, "classpath:")) {
+	case memoryWiring:
+	case fileWiring:
+		in.KeepCursors = true
+	case defaultWiring, groupWiring:
+		r.fail(v, "not part of this version; "+memoryWiring+" and "+fileWiring+" are")
+	default:
+		r.fail(v, "unknown wiring; there are "+strings.Join([]string{memoryWiring, fileWiring, defaultWiring, groupWiring}, ", "))
+	}
+	in.DataDir = c.fromBin(r.text(keyDataDir))
+	in.FlushPeriod = time.Duration(r.integer(keyFlushPeriod, 1, maxMillis)) * time.Millisecond
+	in.AbsentAfter = time.Duration(r.integer(keyAbsent, 1, maxSeconds)) * time.Second
+}
+
+func (c *Config) readSource(in *Instance, r *reader) {
+	addr := r.value(keyAddress)
+	var problem string
+	if in.Address, problem = hostPort(addr.text); problem != "" {
+		r.fail(addr, problem)
+	}
+	in.User, in.Password, in.Database = r.text(keyDBUser), r.text(keyDBPassword), r.text(keyDatabase)
+	in.TLS = r.oneOf(keySSLMode, "DISABLED", "PREFERRED", "REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY")
+	if id := r.integer(keySlaveID, -1<<31, 1<<32-1); id > 0 {
+		in.ServerID = uint32(id)
+	} else {
+		in.ServerID = serverID(in.Destination, c.opts.HostIPv4)
+	}
+	charset := r.value(keyCharset)
+	var err error
+	if in.Charset, err = render.LookupCharset(charset.text); err != nil {
+		r.fail(charset, "unknown character set")
+	}
+	in.QueryTimeout = time.Duration(r.integer(keySoTimeout, 0, maxSeconds)) * time.Second
+	in.StartFile = r.text(keyJournal)
+	in.StartOffset = uint64(r.integer(keyPosition, 0, 1<<63-1))
+	in.StartTimestampMillis = r.integer(keyTimestamp, 0, 1<<63-1)
+	in.Formats = r.listOf(keyFormat, "ROW", "STATEMENT", "MIXED")
+	in.Images = r.listOf(keyImage, "FULL", "MINIMAL", "NOBLOB")
+	in.ResetWhenPurged = r.boolean(keyResetPos)
+}
+
+// hostPort splits at the last colon, as Canal does; brackets around the host
+// may be missing. The second result says what is wrong.
+func hostPort(text string) (addr, problem string) {
+	if text == "" {
+		return "", "missing; host:port of the source is needed"
+	}
+	bare := strings.NewReplacer("[", "", "]", "").Replace(text)
+	colon := strings.LastIndexByte(bare, ':')
+	if colon < 0 {
+		return "", "missing port"
+	}
+	host, port := strings.TrimSpace(bare[:colon]), strings.TrimSpace(bare[colon+1:])
+	if host == "" {
+		return "", "missing host"
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return "", "the port must be a number from 1 to 65535"
+	}
+	return net.JoinHostPort(host, port), ""
+}
+
+func readFilters(in *Instance, r *reader) {
+	list := func(key string) string {
+		v := r.value(key)
+		if _, err := filter.New(v.text); err != nil {
+			what := "bad pattern"
+			if !v.secret { // the error shows the pattern
+				what = err.Error()
+			}
+			r.fail(v, what)
+		}
+		return v.text
+	}
+	in.Filter, in.BlackFilter = list(keyRegex), list(keyBlackRegex)
+	in.SkipQueries, in.SkipDDL = r.boolean(keyQueryDML), r.boolean(keyQueryDDL)
+	in.SkipBrokenTables, in.SkipRows = r.boolean(keyTableError), r.boolean(keyRows)
+	in.SkipInserts, in.SkipUpdates, in.SkipDeletes = r.boolean(keyInsert), r.boolean(keyUpdate), r.boolean(keyDelete)
+	in.FilterMarkers = r.boolean(keyMarkers)
+}
+
+func readStore(in *Instance, r *reader) {
+	in.Slots = int(r.powerOfTwo(keyBufferSize, "bufferSize must be a power of 2", maxSlots))
+	in.UnitBytes = r.integer(keyMemunit, 1, maxUnitBytes)
+	in.ItemMode = r.oneOf(keyBatchMode, "MEMSIZE", "ITEMSIZE") == "ITEMSIZE"
+	in.IsolateDDL = r.boolean(keyIsolation)
+	in.TransactionSize = int(r.powerOfTwo(keyTransaction, "must be a power of 2", maxTransaction))
+	in.Workers = int(r.integer(keyThreads, 0, maxWorkers))
+	if in.Workers == 0 {
+		in.Workers = max(1, runtime.NumCPU()*60/100)
+	}
+	if !r.boolean(keyParallel) {
+		in.Workers = 1
+	}
+}
+
+// readRefused names features whose absence would lose or reveal data silently.
+func readRefused(r *reader) {
+	r.refuse(keyGTID, "GTID mode is")
+	r.refuse(keyDruid, "encrypted passwords are")
+	r.refuse(keyMultiStream, "PolarDB-X streams are")
+	r.refuse(keyRDS, "binlogs from OSS are")
+	r.refuse(keyField, "column filters are")
+	r.refuse(keyBlackField, "column filters are")
+	r.refuse(keyTrustStore, "key stores are")
+	r.refuse(keyClientKeyStore, "key stores are")
+}
+
+// serverID makes a server id as Java's MysqlEventParser does: seven bits of the
+// name's hash, then the last three bytes of the host's address.
+func serverID(destination string, ip net.IP) uint32 {
+	if ip = ip.To4(); ip == nil {
+		ip = hostIPv4()
+	}
+	return uint32(javaHash(destination)&0x7f)<<24 | uint32(ip[1])<<16 | uint32(ip[2])<<8 | uint32(ip[3])
+}
+
+// javaHash is String.hashCode.
+func javaHash(s string) int32 {
+	var h int32
+	for _, u := range utf16.Encode([]rune(s)) {
+		h = 31*h + int32(u)
+	}
+	return h
+}
+
+// hostIPv4 is the first address of this host that others could reach, else loopback.
+func hostIPv4() net.IP {
+	addrs, err := net.InterfaceAddrs()
+	if err == nil {
+		for _, a := range addrs {
+			n, ok := a.(*net.IPNet)
+			if !ok || n.IP.IsLoopback() || n.IP.IsLinkLocalUnicast() {
+				continue
+			}
+			if ip := n.IP.To4(); ip != nil {
+				return ip
+			}
+		}
+	}
+	return net.IPv4(127, 0, 0, 1).To4()
+}
+
+// String shows an instance without its password.
+func (in Instance) String() string {
+	return fmt.Sprintf("%s from %s as %s", in.Destination, in.Address, in.User)
+}
