@@ -1,0 +1,44 @@
+package main
+
+import (
+	"github.com/canald/canald/internal/binlog"
+	"github.com/canald/canald/internal/config"
+	"github.com/canald/canald/internal/instance"
+	"github.com/canald/canald/internal/store"
+)
+
+// instanceConfig hands the settings of a destination to its parts.
+func instanceConfig(in config.Instance) instance.Config {
+	return instance.Config{
+		Destination: in.Destination,
+		Source: binlog.Config{
+			Addr:             in.Address,
+			User:             in.User,
+			Password:         in.Password,
+			TLS:              binlog.TLSMode(in.TLS),
+			ServerID:         in.ServerID,
+			Database:         in.Database,
+			Charset:          in.Charset,
+			Formats:          in.Formats,
+			Images:           in.Images,
+			SkipBrokenTables: in.SkipBrokenTables,
+			SkipQueries:      in.SkipQueries,
+			SkipDDL:          in.SkipDDL,
+			SkipRows:         in.SkipRows,
+			SkipInserts:      in.SkipInserts,
+			SkipUpdates:      in.SkipUpdates,
+			SkipDeletes:      in.SkipDeletes,
+			QueryTimeout:     in.QueryTimeout,
+		},
+		Start:           binlog.StartConfig{File: in.StartFile, Offset: in.StartOffset, Timestamp: in.StartTimestampMillis},
+		Store:           store.Config{Slots: in.Slots, Unit: in.UnitBytes, ItemMode: in.ItemMode, IsolateDDL: in.IsolateDDL},
+		Filter:          in.Filter,
+		BlackFilter:     in.BlackFilter,
+		TransactionSize: in.TransactionSize,
+		FilterMarkers:   in.FilterMarkers,
+		ResetWhenPurged: in.ResetWhenPurged,
+		Workers:         in.Workers,
+		FlushPeriod:     in.FlushPeriod,
+		AbsentAfter:     in.AbsentAfter,
+	}
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/canald/canald/internal/config"
+)
+
+func rootCommand() *cobra.Command {
+	var home, conf string
+	var defines []string
+	root := &cobra.Command{
+		Use:           "canald",
+		Short:         "Serve the changes of MySQL and MariaDB to Canal clients",
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			d, err := parseDefines(defines)
+			if err != nil {
+				return err
+			}
+			if home == "" {
+				home = defaultHome()
+			}
+			return serve(cmd.Context(), config.Options{Home: home, ConfFile: conf, Defines: d, Environ: os.Environ()})
+		},
+	}
+	root.Flags().StringVar(&home, "home", "", "folder with bin, conf and logs (default: the one above this program's)")
+	root.Flags().StringVar(&conf, "conf", "", "main configuration file (default: conf/canal.properties below home)")
+	root.Flags().StringArrayVarP(&defines, "define", "D", nil, "key=value: overrides the configuration files")
+	root.AddCommand(&cobra.Command{
+		Use:   "version",
+		Short: "Show the version",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "canald %s %s %s/%s\n", buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			return err
+		},
+	})
+	return root
+}
+
+// parseDefines reads -Dkey=value; as for Java, a key alone has the empty value.
+func parseDefines(list []string) (map[string]string, error) {
+	m := make(map[string]string, len(list))
+	for _, d := range list {
+		k, v, _ := strings.Cut(d, "=")
+		if k == "" {
+			return nil, fmt.Errorf("-D: key=value is expected")
+		}
+		m[k] = v
+	}
+	return m, nil
+}
+
+// defaultHome is the folder above the program's when it looks like an
+// installation, else the working folder.
+func defaultHome() string {
+	if exe, err := os.Executable(); err == nil {
+		if exe, err = filepath.EvalSymlinks(exe); err == nil {
+			home := filepath.Dir(filepath.Dir(exe))
+			if info, err := os.Stat(filepath.Join(home, "conf")); err == nil && info.IsDir() {
+				return home
+			}
+		}
+	}
+	return "."
+}
+
+// version is set by the linker for releases.
+var version string
+
+func buildVersion() string {
+	if version != "" {
+		return version
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && (v == "" || v == "(devel)") {
+			v = s.Value
+		}
+	}
+	return v
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/canald/canald/internal/config"
+	"github.com/canald/canald/internal/instance"
+	"github.com/canald/canald/internal/logging"
+	"github.com/canald/canald/internal/meta"
+	"github.com/canald/canald/internal/server"
+)
+
+// shutdownBound is how long an orderly end may take.
+const shutdownBound = 20 * time.Second
+
+// serve runs the server until the context ends or a part of it fails.
+func serve(ctx context.Context, opts config.Options) error {
+	cfg, err := config.Load(opts)
+	if err != nil {
+		return fmt.Errorf("the configuration is wrong:\n%w", err)
+	}
+	logDir := filepath.Join(opts.Home, "logs")
+	lock, err := lockHome(logDir)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	logs, err := logging.Open(logDir, os.Stderr, zap.InfoLevel)
+	if err != nil {
+		return err
+	}
+	defer logs.Close()
+	log := logs.Server()
+	log.Info("canald starts", zap.String(logging.Version, buildVersion()), zap.String(logging.Home, opts.Home))
+	report(log, cfg.Warnings, cfg.Unknown, cfg.Ignored)
+
+	host := newHost(cfg, logs, log)
+	actors := []actor{
+		// After the server: an ack that a client sends at the end must still reach
+		// the cursors that are flushed here.
+		{name: "host", why: "no request is left; end the dumps and flush the cursors", run: host.Run},
+	}
+	if cfg.Listen != "" {
+		srv := newServer(cfg, host, log)
+		// The port is opened before any instance starts: when it is in use, nothing has happened yet.
+		if err := srv.Listen(); err != nil {
+			log.Error("start failed", zap.Error(err))
+			return err
+		}
+		log.Info("listening for clients", zap.Stringer(logging.Addr, srv.Addr()))
+		actors = slices.Insert(actors, 0, actor{name: "server", why: "accept nothing new and let running requests end", run: srv.Run})
+	}
+	log.Info("the canal server is running now", zap.Strings(logging.Destination, cfg.Destinations))
+	if err := runActors(ctx, log, shutdownBound, actors); err != nil {
+		log.Error("canald ends with an error", zap.Error(err))
+		return err
+	}
+	log.Info("canald ends")
+	return nil
+}
+
+// report tells what a configuration file says that has no effect.
+func report(log *zap.Logger, warnings, unknown, ignored []string) {
+	for _, w := range warnings {
+		log.Warn("configuration: " + w)
+	}
+	if len(unknown) > 0 {
+		log.Info("configuration: unknown keys", zap.String(logging.Keys, strings.Join(unknown, ", ")))
+	}
+	if len(ignored) > 0 {
+		log.Warn("configuration: keys without effect in this version", zap.String(logging.Keys, strings.Join(ignored, ", ")))
+	}
+}
+
+// newHost makes a host of the configured destinations. Each attempt to start
+// one reads its configuration anew.
+func newHost(cfg *config.Config, logs *logging.Logs, log *zap.Logger) *instance.Host {
+	open := make(map[string]func() (*instance.Instance, error), len(cfg.Destinations))
+	for _, name := range cfg.Destinations {
+		open[name] = func() (*instance.Instance, error) {
+			in, err := cfg.Instance(name)
+			if err != nil {
+				return nil, err
+			}
+			log := logs.Destination(name)
+			report(log, in.Warnings, in.Unknown, in.Ignored)
+			var keeper meta.Keeper = meta.Memory{}
+			if in.KeepCursors {
+				if keeper, err = meta.NewFile(in.DataDir, name, log.Named("meta")); err != nil {
+					return nil, err
+				}
+			}
+			return instance.New(instanceConfig(in), keeper, log)
+		}
+	}
+	return instance.NewHost(open, log.Named("host"))
+}
+
+// newServer makes the server that asks the host for sessions.
+func newServer(cfg *config.Config, host *instance.Host, log *zap.Logger) *server.Server {
+	open := func(destination string, id meta.ClientID) (server.Session, error) {
+		s, err := host.Session(destination, id)
+		if errors.Is(err, instance.ErrNotRunning) {
+			return nil, server.ErrNotRunning
+		}
+		return s, err
+	}
+	return server.New(server.Config{Addr: cfg.Listen, User: cfg.User, PasswordHash: cfg.PasswordHash}, open, log.Named("server"), nil)
+}
