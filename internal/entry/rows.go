@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/canald/canald/internal/event"
 	"github.com/canald/canald/internal/render"
@@ -31,7 +32,8 @@ type cell struct {
 // rowState is a worker's scratch for row events.
 type rowState struct {
 	before, after []cell
-	prefix        int // length of the last entry's bytes before its rows, a guess for the next
+	first, second []int // columns of the images, in order
+	prefix        int   // length of the last entry's bytes before its rows, a guess for the next
 }
 
 // errImage is what a row image that ends inside a value gives.
@@ -61,6 +63,12 @@ func (w *Worker) rowsEvent(b []byte, e *Event, raw []byte) ([]byte, error) {
 	case event.Delete:
 		et = EventDelete
 	}
+	s := &w.rows
+	s.first = presentColumns(s.first[:0], rh.Before, len(c.columns))
+	if kind == event.Update {
+		s.second = presentColumns(s.second[:0], rh.After, len(c.columns))
+		s.reset(len(c.columns))
+	}
 	start := len(b)
 	gap := w.rows.prefix
 	b = reserve(b, gap)
@@ -72,11 +80,11 @@ func (w *Worker) rowsEvent(b []byte, e *Event, raw []byte) ([]byte, error) {
 		counted := true
 		switch kind {
 		case event.Insert:
-			b, n, err = w.oneImage(b, c, images, rh.Before, tagAfter, 1)
+			b, n, err = w.oneImage(b, c, images, tagAfter, 1)
 		case event.Delete:
-			b, n, err = w.oneImage(b, c, images, rh.Before, tagBefore, 0)
+			b, n, err = w.oneImage(b, c, images, tagBefore, 0)
 		default:
-			b, n, counted, err = w.twoImages(b, c, images, &rh, e.Header.Type == event.TypePartialUpdateRows)
+			b, n, counted, err = w.twoImages(b, c, images, e.Header.Type == event.TypePartialUpdateRows)
 		}
 		if err != nil {
 			return b, fmt.Errorf("row %d: %w", rows+1, err)
@@ -128,26 +136,39 @@ func reserve(b []byte, n int) []byte {
 
 func bit(m []byte, i int) bool { return m[i>>3]&(1<<(i&7)) != 0 }
 
+// presentColumns appends the numbers of the columns that an image's bitmap names.
+func presentColumns(list []int, bitmap []byte, columns int) []int {
+	for i := range columns {
+		if bit(bitmap, i) {
+			list = append(list, i)
+		}
+	}
+	return list
+}
+
+// reset makes every cell absent.
+func (s *rowState) reset(columns int) {
+	if len(s.before) < columns {
+		s.before, s.after = make([]cell, columns), make([]cell, columns)
+		return
+	}
+	clear(s.before)
+	clear(s.after)
+}
+
 // oneImage renders the image of an insert or a delete and returns its size.
-func (w *Worker) oneImage(b []byte, c *Codec, image, present []byte, tag, updated byte) ([]byte, int, error) {
-	count := countBits(present, len(c.columns))
-	p := (count + 7) / 8
+func (w *Worker) oneImage(b []byte, c *Codec, image []byte, tag, updated byte) ([]byte, int, error) {
+	p := (len(w.rows.first) + 7) / 8
 	if len(image) < p {
 		return b, 0, errImage
 	}
 	nulls := image[:p]
-	k := 0
-	for i := range c.columns {
-		if !bit(present, i) {
-			continue
-		}
+	for k, i := range w.rows.first {
 		col := &c.columns[i]
 		if bit(nulls, k) {
 			b = appendNull(b, col, tag, updated)
-			k++
 			continue
 		}
-		k++
 		skip, n := valueSize(col, image[p:])
 		if n < 0 {
 			return b, 0, fmt.Errorf("column %d (%s): %w", i, c.names[i], errImage)
@@ -161,22 +182,14 @@ func (w *Worker) oneImage(b []byte, c *Codec, image, present []byte, tag, update
 
 // twoImages renders both images of an update. Columns whose raw bytes are equal
 // are rendered once. complete is false when the second image is missing.
-func (w *Worker) twoImages(b []byte, c *Codec, images []byte, rh *event.RowsHeader, partial bool) (_ []byte, n int, complete bool, err error) {
+func (w *Worker) twoImages(b []byte, c *Codec, images []byte, partial bool) (_ []byte, n int, complete bool, err error) {
 	s := &w.rows
-	if len(s.before) < len(c.columns) {
-		s.before = make([]cell, len(c.columns))
-		s.after = make([]cell, len(c.columns))
-	}
-	n, err = split(c, images, rh.Before, s.before, nil)
+	n, err = split(c, images, s.first, s.before, nil)
 	if err != nil {
 		return b, 0, false, fmt.Errorf("before image: %w", err)
 	}
-	for i := range c.columns {
-		cl := &s.before[i]
-		if !cl.present {
-			continue
-		}
-		col := &c.columns[i]
+	for _, i := range s.first {
+		cl, col := &s.before[i], &c.columns[i]
 		cl.from = len(b)
 		if cl.null {
 			b = appendNull(b, col, tagBefore, 0)
@@ -193,19 +206,17 @@ func (w *Worker) twoImages(b []byte, c *Codec, images []byte, rh *event.RowsHead
 	used := 0
 	var diffs []byte
 	if partial {
-		if used, diffs, err = partialBits(c, after, rh.After); err != nil {
+		if used, diffs, err = partialBits(c, after, s.second); err != nil {
 			return b, 0, false, err
 		}
 		after = after[used:]
 	}
-	m, err := split(c, after, rh.After, s.after, diffs)
+	m, err := split(c, after, s.second, s.after, diffs)
 	if err != nil {
 		return b, 0, false, fmt.Errorf("after image: %w", err)
 	}
-	for i := range c.columns {
-		if s.after[i].present {
-			b = w.afterColumn(b, c, i)
-		}
+	for _, i := range s.second {
+		b = w.afterColumn(b, c, i)
 	}
 	return b, n + used + m, true, nil
 }
@@ -251,33 +262,23 @@ func headDelta(b []byte, col *column) int {
 }
 
 // split finds the cells of an image and returns its size.
-func split(c *Codec, image, present []byte, cells []cell, diffs []byte) (int, error) {
-	count := countBits(present, len(c.columns))
-	p := (count + 7) / 8
+func split(c *Codec, image []byte, columns []int, cells []cell, diffs []byte) (int, error) {
+	p := (len(columns) + 7) / 8
 	if len(image) < p {
 		return 0, errImage
 	}
 	nulls := image[:p]
-	k, json := 0, 0
-	for i := range c.columns {
-		cl := &cells[i]
-		*cl = cell{}
-		if !bit(present, i) {
-			continue
-		}
-		cl.present = true
-		col := &c.columns[i]
+	json := 0
+	for k, i := range columns {
+		cl, col := &cells[i], &c.columns[i]
+		*cl = cell{present: true, null: bit(nulls, k)}
 		if col.json && diffs != nil {
-			cl.partial = bit(diffs, json)
+			cl.partial = bit(diffs, json) && !cl.null
 			json++
 		}
-		if bit(nulls, k) {
-			cl.null = true
-			cl.partial = false
-			k++
+		if cl.null {
 			continue
 		}
-		k++
 		skip, n := valueSize(col, image[p:])
 		if n < 0 {
 			return 0, fmt.Errorf("column %d (%s): %w", i, c.names[i], errImage)
@@ -292,7 +293,7 @@ func split(c *Codec, image, present []byte, cells []cell, diffs []byte) (int, er
 // partialBits reads what stands before the after image of a PARTIAL_UPDATE_ROWS
 // event: the row's value options and, if they say so, a bit for each JSON
 // column of the image that tells a diff from a document.
-func partialBits(c *Codec, b, present []byte) (used int, diffs []byte, err error) {
+func partialBits(c *Codec, b []byte, columns []int) (used int, diffs []byte, err error) {
 	if len(b) < 1 {
 		return 0, nil, errImage
 	}
@@ -300,8 +301,8 @@ func partialBits(c *Codec, b, present []byte) (used int, diffs []byte, err error
 		return 1, nil, nil
 	}
 	json := 0
-	for i := range c.columns {
-		if c.columns[i].json && bit(present, i) {
+	for _, i := range columns {
+		if c.columns[i].json {
 			json++
 		}
 	}
@@ -310,16 +311,6 @@ func partialBits(c *Codec, b, present []byte) (used int, diffs []byte, err error
 		return 0, nil, errImage
 	}
 	return 1 + n, b[1 : 1+n], nil
-}
-
-func countBits(m []byte, columns int) int {
-	n := 0
-	for i := range columns {
-		if bit(m, i) {
-			n++
-		}
-	}
-	return n
 }
 
 // valueSize tells how many bytes of length stand first and how many the value
@@ -379,12 +370,12 @@ func (w *Worker) appendColumn(b []byte, c *Codec, col *column, i int, tag, updat
 	fixed := len(head) + 4 + len(col.tail)
 	cw := varintLen(uint64(fixed + vw + guess))
 	at := len(b)
-	b = append(b, tag)
-	b = append(b, zeros[:cw]...)
-	b = append(b, head...)
-	b = append(b, updated, 0x30, 0, 0x42)
-	value = len(b) + vw
-	b = append(b, zeros[:vw]...)
+	updatedPos := at + 1 + cw + len(head)
+	value = updatedPos + 4 + vw
+	b = slices.Grow(b, value-at+guess+len(col.tail)+16)[:value]
+	b[at] = tag
+	copy(b[at+1+cw:], head)
+	b[updatedPos], b[updatedPos+1], b[updatedPos+2], b[updatedPos+3] = updated, 0x30, 0, 0x42
 	b = w.renderValue(b, c, col, i, raw, partial)
 	n := len(b) - value
 	if need := varintLen(uint64(n)); need != vw {
