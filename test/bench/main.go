@@ -21,6 +21,8 @@ import (
 	"syscall"
 	"time"
 
+	mysql "github.com/go-mysql-org/go-mysql/client"
+
 	"github.com/canald/canald/client"
 	"github.com/canald/canald/test/harness"
 )
@@ -30,10 +32,21 @@ func main() {
 	runs := flag.Int("runs", 5, "runs of each measurement")
 	version := flag.String("source", "mysql-9.7", "version of the source")
 	program := flag.String("canald", "bin/canald", "the server's binary")
+	instances := flag.Int("idle", 0, "instead: memory of so many idle instances")
+	megabytes := flag.Int("transaction", 0, "instead: peak memory while one transaction of so many MB passes")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := bench(ctx, harness.Version(*version), *program, *rows, *runs); err != nil {
+	var err error
+	switch v := harness.Version(*version); {
+	case *instances > 0:
+		err = idle(ctx, v, *program, *instances)
+	case *megabytes > 0:
+		err = transaction(ctx, v, *program, *megabytes)
+	default:
+		err = bench(ctx, v, *program, *rows, *runs)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -122,54 +135,55 @@ func write(ctx context.Context, s *harness.Server, rows int) (*work, error) {
 			return nil, err
 		}
 	}
+	return w, w.find(c)
+}
+
+// find notes the newest binlog file.
+func (w *work) find(c *mysql.Conn) error {
 	res, err := c.Execute("SHOW BINARY LOGS")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	last := res.RowNumber() - 1
-	if w.file, err = res.GetString(last, 0); err != nil {
-		return nil, err
+	// A transaction of more than a file's size ends its file, so the newest but
+	// one may be the one that holds the work.
+	for i := range res.RowNumber() {
+		size, err := res.GetInt(i, 1)
+		if err != nil {
+			return err
+		}
+		if size > w.bytes {
+			name, err := res.GetString(i, 0)
+			if err != nil {
+				return err
+			}
+			w.file, w.bytes = strings.Clone(name), size
+		}
 	}
-	w.file = strings.Clone(w.file)
-	w.bytes, err = res.GetInt(last, 1)
-	return w, err
+	return nil
 }
 
 // drained is one run of canald.
 type drained struct {
-	took time.Duration // from the first request to the last row
+	took         time.Duration // from the first request to the last row
 	user, system time.Duration // CPU of the canald process in that time
 	peak         int64         // its largest resident set, bytes
 }
 
 func drain(ctx context.Context, program, home string, w *work) (d drained, err error) {
 	port := harness.FreePort()
-	conf := filepath.Join(home, "conf", "bench")
-	if err := os.MkdirAll(conf, 0o755); err != nil {
+	if err := makeHome(home, port, []string{"bench"}, func(string) string {
+		return fmt.Sprintf("canal.instance.master.address=%s\ncanal.instance.dbUsername=%s\ncanal.instance.dbPassword=%s\n"+
+			"canal.instance.filter.regex=bench\\\\..*\ncanal.instance.master.journal.name=%s\ncanal.instance.master.position=%d\n",
+			w.source.Addr, w.source.User, w.source.Password, w.file, w.offset)
+	}); err != nil {
 		return d, err
 	}
-	main := fmt.Sprintf("canal.ip=127.0.0.1\ncanal.port=%d\ncanal.destinations=bench\ncanal.instance.global.spring.xml=classpath:spring/memory-instance.xml\n", port)
-	if err := os.WriteFile(filepath.Join(home, "conf", "canal.properties"), []byte(main), 0o600); err != nil {
-		return d, err
-	}
-	instance := fmt.Sprintf("canal.instance.master.address=%s\ncanal.instance.dbUsername=%s\ncanal.instance.dbPassword=%s\ncanal.instance.filter.regex=bench\\\\..*\ncanal.instance.master.journal.name=%s\ncanal.instance.master.position=%d\n",
-		w.source.Addr, w.source.User, w.source.Password, w.file, w.offset)
-	if err := os.WriteFile(filepath.Join(conf, "instance.properties"), []byte(instance), 0o600); err != nil {
-		return d, err
-	}
-	path, err := filepath.Abs(program)
+	cmd, stop, err := startProgram(ctx, program, home)
 	if err != nil {
 		return d, err
 	}
-	cmd := exec.CommandContext(ctx, path, append([]string{"--home", home}, flag.Args()...)...)
-	if err := cmd.Start(); err != nil {
-		return d, err
-	}
-	defer func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait()
-	}()
-	c, err := subscribe(ctx, fmt.Sprintf("127.0.0.1:%d", port))
+	defer stop()
+	c, err := subscribe(ctx, fmt.Sprintf("127.0.0.1:%d", port), "bench")
 	if err != nil {
 		return d, err
 	}
@@ -185,10 +199,42 @@ func drain(ctx context.Context, program, home string, w *work) (d drained, err e
 	return d, nil
 }
 
-func subscribe(ctx context.Context, addr string) (*client.Conn, error) {
+// makeHome writes a home whose destinations keep their cursors in memory.
+func makeHome(home string, port int, names []string, properties func(name string) string) error {
+	for _, name := range names {
+		dir := filepath.Join(home, "conf", name)
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, "instance.properties"), []byte(properties(name)), 0o600); err != nil {
+			return err
+		}
+	}
+	text := fmt.Sprintf("canal.ip=127.0.0.1\ncanal.port=%d\ncanal.destinations=%s\ncanal.instance.global.spring.xml=classpath:spring/memory-instance.xml\n",
+		port, strings.Join(names, ","))
+	return os.WriteFile(filepath.Join(home, "conf", "canal.properties"), []byte(text), 0o600)
+}
+
+// startProgram starts canald; stop ends it and waits.
+func startProgram(ctx context.Context, program, home string) (cmd *exec.Cmd, stop func(), err error) {
+	path, err := filepath.Abs(program)
+	if err != nil {
+		return nil, nil, err
+	}
+	cmd = exec.CommandContext(ctx, path, append([]string{"--home", home}, flag.Args()...)...)
+	if err := cmd.Start(); err != nil {
+		return nil, nil, err
+	}
+	return cmd, func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		_ = cmd.Wait()
+	}, nil
+}
+
+func subscribe(ctx context.Context, addr, destination string) (*client.Conn, error) {
 	var last error
 	for range 200 {
-		c, err := client.Dial(ctx, client.Options{Addr: addr, Destination: "bench"})
+		c, err := client.Dial(ctx, client.Options{Addr: addr, Destination: destination})
 		if err == nil {
 			if err = c.Subscribe(ctx, ""); err == nil {
 				return c, nil
@@ -218,12 +264,17 @@ func usage(pid int) (user, system time.Duration, peak int64) {
 		s, _ := strconv.ParseInt(f[12], 10, 64)
 		user, system = time.Duration(u)*tick, time.Duration(s)*tick
 	}
+	return user, system, resident(pid, "VmHWM:")
+}
+
+// resident reads VmRSS (now) or VmHWM (the largest) of a process, bytes.
+func resident(pid int, key string) (size int64) {
 	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	for line := range strings.Lines(string(status)) {
-		if v, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+		if v, ok := strings.CutPrefix(line, key); ok {
 			kb, _ := strconv.ParseInt(strings.Fields(v)[0], 10, 64)
-			peak = kb << 10
+			size = kb << 10
 		}
 	}
-	return user, system, peak
+	return size
 }
