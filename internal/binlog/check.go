@@ -110,3 +110,27 @@ func isCode(err error, code uint16) bool {
 	var e *mysql.MyError
 	return errors.As(err, &e) && e.Code == code
 }
+
+// Files lists the source's binlog files, oldest first, over a connection of its
+// own. The account may lack the right to see them.
+func Files(ctx context.Context, cfg Config) ([]string, error) {
+	s, err := dial(ctx, cfg.withDefaults())
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	res, err := s.query(ctx, "SHOW BINARY LOGS")
+	if err != nil {
+		return nil, err
+	}
+	defer res.Close()
+	files := make([]string, res.RowNumber())
+	for i := range files {
+		name, err := res.GetString(i, 0)
+		if err != nil {
+			return nil, err
+		}
+		files[i] = strings.Clone(name)
+	}
+	return files, nil
+}

@@ -20,7 +20,7 @@ import (
 )
 
 // ErrPositionPurged is wrapped by the error of a dump whose start is not in the
-// source's binlog any more, or not at an event.
+// source's binlog any more.
 var ErrPositionPurged = errors.New("start position is not in the source's binlog")
 
 // ErrSourceClosed is returned when the source ended the dump; a second replica
@@ -265,9 +265,21 @@ func parseError(b []byte) error {
 	e.Message = string(msg)
 	switch e.Code {
 	case mysql.ER_MASTER_FATAL_ERROR_READING_BINLOG:
-		return fmt.Errorf("%w: %w", ErrPositionPurged, e)
+		return explainFatal(e)
 	case mysql.ER_SPECIFIC_ACCESS_DENIED_ERROR, mysql.ER_ACCESS_DENIED_ERROR:
 		return fmt.Errorf("%w: %w; repair on the source: GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO the canal account", ErrPrecondition, e)
+	}
+	return e
+}
+
+// explainFatal sorts the one code under which the source reports very different things.
+func explainFatal(e *mysql.MyError) error {
+	text := strings.ToLower(e.Message)
+	switch {
+	case strings.Contains(text, "could not find first log"), strings.Contains(text, "purged"):
+		return fmt.Errorf("%w: %w", ErrPositionPurged, e)
+	case strings.Contains(text, "same server"):
+		return fmt.Errorf("%w: %w", ErrSourceClosed, e)
 	}
 	return e
 }

@@ -29,8 +29,9 @@ import (
 	"github.com/canald/canald/internal/store"
 )
 
-// ErrNotRunning is returned for a destination that this server does not run now.
-var ErrNotRunning = errors.New("destination is not running here")
+// ErrNotRunning is returned for a destination that this server does not run
+// now. It is a store.ErrClosed to those who know no instances.
+var ErrNotRunning = fmt.Errorf("destination is not running here: %w", store.ErrClosed)
 
 // Config is one destination, ready to run. Zero durations and counts get the default.
 type Config struct {
@@ -49,6 +50,9 @@ type Config struct {
 	Workers         int           // 1
 	FlushPeriod     time.Duration // of cursors; 1 s
 	AbsentAfter     time.Duration // see store.Absent; 60 s
+	ParkAfter       time.Duration // a full store ends the dump until there is room again; 10 min
+	RetentionEvery  time.Duration // between looks at what the source still keeps; 10 min
+	GeneratedID     bool          // Source.ServerID was not configured and may be changed
 	RetryMin        time.Duration // first pause between attempts; 1 s
 	RetryMax        time.Duration // longest pause; 20 s
 }
@@ -67,6 +71,8 @@ func (c Config) withDefaults() Config {
 	}
 	set(&c.FlushPeriod, time.Second)
 	set(&c.AbsentAfter, time.Minute)
+	set(&c.ParkAfter, 10*time.Minute)
+	set(&c.RetentionEvery, 10*time.Minute)
 	set(&c.RetryMin, time.Second)
 	set(&c.RetryMax, 20*time.Second)
 	if c.Location == nil {
@@ -107,8 +113,11 @@ type Instance struct {
 	}
 }
 
-// errRestart ends a dump so that another begins at an earlier place.
-var errRestart = errors.New("a client returned whose cursor lies before the store")
+// Causes that end a dump on purpose.
+var (
+	errRestart = errors.New("a client returned whose cursor lies before the store")
+	errParked  = errors.New("nobody makes room in the store")
+)
 
 // New checks the filters and makes an instance; Run starts it.
 func New(cfg Config, keeper meta.Keeper, log *zap.Logger) (*Instance, error) {
@@ -166,7 +175,8 @@ func (i *Instance) Run(ctx context.Context) error {
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return i.book.Run(ctx, i.keeper, i.cfg.FlushPeriod, i.log.Named("meta")) })
-	g.Go(func() error { return i.watchAbsent(ctx) })
+	g.Go(func() error { return i.watchClients(ctx) })
+	g.Go(func() error { return i.watchRetention(ctx) })
 	g.Go(func() error { return i.follow(ctx) })
 	err = g.Wait()
 	if errors.Is(err, context.Canceled) {
@@ -208,21 +218,33 @@ func (i *Instance) isRunning() bool {
 // follow dumps again and again. Pauses grow while nothing gets through and
 // start small again once something did.
 func (i *Instance) follow(ctx context.Context) error {
+	source := i.cfg.Source
 	pause := i.cfg.RetryMin
+	evicted := 0 // dumps in a row that the source ended soon after they began
 	for {
 		began := time.Now()
 		before := i.store.Stats().Put
-		err := i.attempt(ctx)
-		if ctx.Err() != nil {
+		err := i.attempt(ctx, source)
+		switch {
+		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		}
-		if errors.Is(err, errRestart) {
-			i.log.Info("dump restarts at an earlier place", zap.Error(err))
+		case errors.Is(err, errRestart):
+			continue
+		case errors.Is(err, errParked):
+			if err := i.waitForRoom(ctx); err != nil {
+				return err
+			}
 			continue
 		}
 		if i.store.Stats().Put > before || time.Since(began) > i.cfg.RetryMax {
 			pause = i.cfg.RetryMin
 		}
+		if errors.Is(err, binlog.ErrSourceClosed) && time.Since(began) < i.cfg.RetryMax {
+			evicted++
+		} else {
+			evicted = 0
+		}
+		source.ServerID = i.checkServerID(source.ServerID, evicted)
 		wait := pause/2 + rand.N(pause/2+1)
 		i.setError(err)
 		i.log.Error("source lost; trying again", zap.Error(err), zap.Duration("pause", wait))
@@ -235,6 +257,44 @@ func (i *Instance) follow(ctx context.Context) error {
 	}
 }
 
+// suspectEvictions is how many dumps in a row the source has to end soon after
+// their begin before another replica with the same id is suspected.
+const suspectEvictions = 3
+
+// checkServerID says so when two replicas seem to share an id, and returns
+// another one if the id was generated.
+func (i *Instance) checkServerID(id uint32, evicted int) uint32 {
+	if evicted == 0 || evicted%suspectEvictions != 0 {
+		return id
+	}
+	next := id
+	if i.cfg.GeneratedID {
+		next = id&0xff000000 | rand.Uint32()&0x00ffffff
+	}
+	i.log.Error("the source ends each dump soon after it begins: another replica probably uses the same id; set canal.instance.mysql.slaveId to a number that is unique among the source's replicas",
+		zap.Uint32("slave_id", id), zap.Uint32("next_slave_id", next))
+	return next
+}
+
+// waitForRoom waits until the store can take entries again.
+func (i *Instance) waitForRoom(ctx context.Context) error {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		i.mu.Lock()
+		back := !i.mu.back.IsZero()
+		i.mu.Unlock()
+		if back || i.store.HasRoom() {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
 func (i *Instance) setError(err error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -242,10 +302,10 @@ func (i *Instance) setError(err error) {
 }
 
 // attempt connects, finds where to start, and dumps until something fails.
-func (i *Instance) attempt(ctx context.Context) error {
+func (i *Instance) attempt(ctx context.Context, source binlog.Config) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	r, err := binlog.Open(ctx, i.cfg.Source, i.log.Named("binlog"))
+	r, err := binlog.Open(ctx, source, i.log.Named("binlog"))
 	if err != nil {
 		return err
 	}
@@ -259,12 +319,16 @@ func (i *Instance) attempt(ctx context.Context) error {
 	}
 	i.mu.Lock()
 	i.mu.reader, i.mu.restart = r, cancel
+	back := !i.mu.back.IsZero()
 	i.mu.Unlock()
 	defer func() {
 		i.mu.Lock()
 		defer i.mu.Unlock()
 		i.mu.reader, i.mu.restart = nil, nil
 	}()
+	if back { // a client returned after the start was found
+		return errRestart
+	}
 	i.log.Info("dump starts", zap.String("position", from.String()), zap.String("version", r.Version()))
 	i.committer.begin()
 	err = i.run(ctx, r, from)
@@ -275,7 +339,9 @@ func (i *Instance) attempt(ctx context.Context) error {
 			return fmt.Errorf("%w; its begin cannot be found: %w", err, alignErr)
 		}
 		i.log.Warn("start lies inside a transaction; going back to its begin", zap.String("from", from.String()), zap.String("to", aligned.String()))
-		i.committer.begin()
+		if err := i.realign(from, aligned); err != nil {
+			return err
+		}
 		err = i.run(ctx, r, aligned)
 	case errors.Is(err, binlog.ErrPositionPurged):
 		i.resetPurged(err)
@@ -283,12 +349,33 @@ func (i *Instance) attempt(ctx context.Context) error {
 	return err
 }
 
+// realign moves the start, and with it the cursors that stand there, back to the
+// begin of its transaction, so that clients get the transaction whole.
+func (i *Instance) realign(from, aligned position.Position) error {
+	i.attach.Lock()
+	defer i.attach.Unlock()
+	i.store.Reset(store.Mark{File: aligned.File, Offset: aligned.Offset})
+	i.committer.restart(aligned)
+	for _, c := range i.book.Clients() {
+		if c.Cursor == nil || position.Compare(c.Cursor.Position, from) != 0 {
+			continue
+		}
+		i.book.SetCursor(c.ID, i.cursor(aligned))
+		i.store.Detach(c.ID)
+		if err := i.store.Attach(c.ID, &aligned); err != nil {
+			return fmt.Errorf("client %d: %w", c.ID, err)
+		}
+	}
+	return nil
+}
+
 // resetPurged forgets a start that the source does not have any more, when
 // nobody would lose anything by it or the operator allows it.
 func (i *Instance) resetPurged(cause error) {
 	acked := len(i.book.Clients()) > 0
 	if acked && !i.cfg.ResetWhenPurged {
-		i.log.Error("the source no longer has what the cursors ask for; keep binlogs longer, or set canal.auto.reset.latest.pos.mode=true to go on at the end and lose the gap", zap.Error(cause))
+		i.log.Error("the source no longer has what a client's cursor asks for; remove that client from meta.dat if it is not used any more, or set canal.auto.reset.latest.pos.mode=true to go on at the end and lose the gap",
+			zap.Any("client_ids", i.clientsAt(i.book.Smallest())), zap.Error(cause))
 		return
 	}
 	i.log.Error("the start position is gone from the source; going on at the end of its binlog", zap.Error(cause))
@@ -299,6 +386,17 @@ func (i *Instance) resetPurged(cause error) {
 	i.mu.Unlock()
 	i.committer.restart(position.Position{})
 	i.book.Forget()
+}
+
+// clientsAt lists the clients whose cursor stands at the given one.
+func (i *Instance) clientsAt(at *position.Cursor) []meta.ClientID {
+	var ids []meta.ClientID
+	for _, c := range i.book.Clients() {
+		if at != nil && c.Cursor != nil && c.Cursor.Position == at.Position {
+			ids = append(ids, c.ID)
+		}
+	}
+	return ids
 }
 
 // findStart is where this dump begins: where the last one of this run got to,
@@ -406,20 +504,61 @@ func (i *Instance) setFilter(f *filter.Filter) {
 	}
 }
 
-// watchAbsent detaches clients that hold the store full while they are away.
-func (i *Instance) watchAbsent(ctx context.Context) error {
+// watchClients detaches clients that hold the store full while they are away,
+// and ends the dump when nobody makes room for long: the source would end it
+// itself one day, and holds resources for it until then.
+func (i *Instance) watchClients(ctx context.Context) error {
 	tick := time.NewTicker(max(min(i.cfg.AbsentAfter/4, time.Second), 10*time.Millisecond))
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-			if id, ok := i.store.Absent(i.cfg.AbsentAfter); ok {
-				i.log.Warn("client is away and holds the store full: detached; its cursor stays and its return restarts the dump there",
-					zap.Int16("client_id", int16(id)), zap.Duration("away", i.cfg.AbsentAfter))
-				i.store.Detach(id)
-			}
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		}
+		if id, ok := i.store.Absent(i.cfg.AbsentAfter); ok {
+			i.log.Warn("client is away and holds the store full: detached; its cursor stays and its return restarts the dump there",
+				zap.Int16("client_id", int16(id)), zap.Duration("away", i.cfg.AbsentAfter))
+			i.store.Detach(id)
+		}
+		if since := i.store.BlockedSince(); !since.IsZero() && time.Since(since) > i.cfg.ParkAfter {
+			i.log.Warn("store is full and no client makes room: the dump ends until one does", zap.Duration("full_for", time.Since(since)))
+			i.endDump(errParked)
+		}
+	}
+}
+
+// endDump ends the dump that runs, if one does.
+func (i *Instance) endDump(cause error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.mu.restart != nil {
+		i.mu.restart(cause)
+	}
+}
+
+// watchRetention warns before the source purges what a cursor still needs.
+func (i *Instance) watchRetention(ctx context.Context) error {
+	tick := time.NewTicker(i.cfg.RetentionEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		low := i.book.Smallest()
+		if low == nil {
+			continue
+		}
+		files, err := binlog.Files(ctx, i.cfg.Source)
+		if err != nil {
+			i.log.Debug("binlog files of the source cannot be listed", zap.Error(err))
+			continue
+		}
+		if len(files) > 1 && position.CompareFiles(low.Position.File, files[0]) <= 0 {
+			i.log.Warn("a client's cursor stands in the oldest binlog file of the source, or before it: the next purge loses what the client has not got; let the client catch up or keep binlogs longer",
+				zap.String("cursor", low.Position.String()), zap.String("oldest", files[0]))
 		}
 	}
 }

@@ -328,6 +328,13 @@ func (s *Store) BlockedSince() time.Time {
 	return s.mu.blockedT
 }
 
+// HasRoom tells whether a Put would not wait.
+func (s *Store) HasRoom() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fitsLocked(1)
+}
+
 // Stats says how full a store is.
 type Stats struct {
 	Entries int64 // held
