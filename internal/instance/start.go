@@ -1,0 +1,189 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.uber.org/zap"
+
+	"github.com/canald/canald/internal/binlog"
+	"github.com/canald/canald/internal/meta"
+	"github.com/canald/canald/internal/position"
+	"github.com/canald/canald/internal/store"
+)
+
+// attempt connects, finds where to start, and dumps until something fails.
+func (i *Instance) attempt(ctx context.Context, source binlog.Config) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	r, err := binlog.Open(ctx, source, i.log.Named("binlog"))
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if err := r.LoadTables(ctx); err != nil {
+		return err
+	}
+	from, err := i.findStart(ctx, r)
+	if err != nil {
+		return fmt.Errorf("find the start: %w", err)
+	}
+	i.mu.Lock()
+	i.mu.reader, i.mu.restart = r, cancel
+	back := !i.mu.back.IsZero()
+	i.mu.Unlock()
+	defer func() {
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		i.mu.reader, i.mu.restart = nil, nil
+	}()
+	if back { // a client returned after the start was found
+		return errRestart
+	}
+	i.log.Info("dump starts", zap.String("position", from.String()), zap.String("version", r.Version()))
+	i.committer.begin()
+	err = i.run(ctx, r, from)
+	switch {
+	case errors.Is(err, binlog.ErrInsideTransaction):
+		aligned, alignErr := r.Align(ctx, from)
+		if alignErr != nil {
+			return fmt.Errorf("%w; its begin cannot be found: %w", err, alignErr)
+		}
+		i.log.Warn("start lies inside a transaction; going back to its begin", zap.String("from", from.String()), zap.String("to", aligned.String()))
+		if err := i.realign(from, aligned); err != nil {
+			return err
+		}
+		err = i.run(ctx, r, aligned)
+	case errors.Is(err, binlog.ErrPositionPurged):
+		i.resetPurged(err)
+	}
+	return err
+}
+
+// realign moves the start, and with it the cursors that stand there, back to the
+// begin of its transaction, so that clients get the transaction whole.
+func (i *Instance) realign(from, aligned position.Position) error {
+	i.attach.Lock()
+	defer i.attach.Unlock()
+	i.store.Reset(store.Mark{File: aligned.File, Offset: aligned.Offset})
+	i.committer.restart(aligned)
+	for _, c := range i.book.Clients() {
+		if c.Cursor == nil || position.Compare(c.Cursor.Position, from) != 0 {
+			continue
+		}
+		i.book.SetCursor(c.ID, i.cursor(aligned))
+		i.store.Detach(c.ID)
+		if err := i.store.Attach(c.ID, &aligned); err != nil {
+			return fmt.Errorf("client %d: %w", c.ID, err)
+		}
+	}
+	return nil
+}
+
+// resetPurged forgets a start that the source does not have any more, when
+// nobody would lose anything by it or the operator allows it.
+func (i *Instance) resetPurged(cause error) {
+	acked := len(i.book.Clients()) > 0
+	if acked && !i.cfg.ResetWhenPurged {
+		i.log.Error("the source no longer has what a client's cursor asks for; remove that client from meta.dat if it is not used any more, or set canal.auto.reset.latest.pos.mode=true to go on at the end and lose the gap",
+			zap.Any("client_ids", i.clientsAt(i.book.Smallest())), zap.Error(cause))
+		return
+	}
+	i.log.Error("the start position is gone from the source; going on at the end of its binlog", zap.Error(cause))
+	i.attach.Lock()
+	defer i.attach.Unlock()
+	i.mu.Lock()
+	i.mu.start = position.Position{}
+	i.mu.Unlock()
+	i.committer.restart(position.Position{})
+	i.book.Forget()
+}
+
+// clientsAt lists the clients whose cursor stands at the given one.
+func (i *Instance) clientsAt(at *position.Cursor) []meta.ClientID {
+	var ids []meta.ClientID
+	for _, c := range i.book.Clients() {
+		if at != nil && c.Cursor != nil && c.Cursor.Position == at.Position {
+			ids = append(ids, c.ID)
+		}
+	}
+	return ids
+}
+
+// findStart is where this dump begins: where the last one of this run got to,
+// else the smallest cursor, else the start that was kept, else the configured
+// place or the end.
+func (i *Instance) findStart(ctx context.Context, r *binlog.Reader) (position.Position, error) {
+	i.attach.Lock()
+	defer i.attach.Unlock()
+	if p, ok := i.takeBack(); ok {
+		i.store.Reset(store.Mark{File: p.File, Offset: p.Offset})
+		i.committer.restart(p)
+		return p, nil
+	}
+	if p := i.committer.Resume(); !p.IsZero() {
+		return p, nil
+	}
+	var from position.Position
+	low, kept := i.book.Smallest(), i.book.Start()
+	switch {
+	case low != nil:
+		from = low.Position
+	case kept != nil && !kept.Position.IsZero():
+		from = kept.Position
+	default:
+		p, err := r.Start(ctx, i.cfg.Start)
+		if err != nil {
+			return p, err
+		}
+		from = p
+	}
+	if from.File == "" {
+		return from, fmt.Errorf("the cursor names no binlog file")
+	}
+	i.store.Reset(store.Mark{File: from.File, Offset: from.Offset})
+	i.committer.restart(from)
+	i.mu.Lock()
+	i.mu.start = from
+	i.mu.Unlock()
+	if low == nil {
+		i.book.SetStart(i.cursor(from))
+	}
+	for _, c := range i.book.Clients() {
+		if c.Cursor == nil {
+			i.book.SetCursor(c.ID, i.cursor(from))
+		}
+		cur := from
+		if c.Cursor != nil {
+			cur = c.Cursor.Position
+		}
+		if err := i.store.Attach(c.ID, &cur); err != nil {
+			return from, fmt.Errorf("client %d: %w", c.ID, err)
+		}
+	}
+	i.placedOnce.Do(func() { close(i.placed) })
+	return from, nil
+}
+
+// takeBack is the place that a returned client asked for, or the cursor of an
+// attached client that lies before it.
+func (i *Instance) takeBack() (position.Position, bool) {
+	i.mu.Lock()
+	p := i.mu.back
+	i.mu.back = position.Position{}
+	i.mu.Unlock()
+	if p.IsZero() {
+		return p, false
+	}
+	for _, c := range i.book.Clients() {
+		if c.Cursor != nil && i.store.Attached(c.ID) && position.Compare(c.Cursor.Position, p) < 0 {
+			p = c.Cursor.Position
+		}
+	}
+	return p, true
+}
+
+func (i *Instance) cursor(p position.Position) position.Cursor {
+	return position.Cursor{Host: i.host, Port: i.port, Position: p}
+}
