@@ -57,18 +57,40 @@ func (r *Reader) prepare(ctx context.Context) error {
 	return nil
 }
 
+// loadTablesWithin bounds the bulk read of structures. Old servers open every
+// table for it; where that takes too long, tables are read one by one.
+const loadTablesWithin = 20 * time.Second
+
 // LoadTables reads the structures of all tables that are wanted, in bulk. It
-// must come before Run; without it every table is read when its first row comes.
+// must come before Run; a table that it did not read is read when its first row
+// comes.
 func (r *Reader) LoadTables(ctx context.Context) error {
 	start := time.Now()
-	tables, err := r.meta.loadTables(ctx, noSystem, func(n schema.Name) bool { return !r.skipped(n) }, maxBulkTables)
+	limited, cancel := context.WithTimeout(ctx, loadTablesWithin)
+	defer cancel()
+	tables, err := r.meta.loadTables(limited, noSystem, func(n schema.Name) bool { return !r.skipped(n) }, maxBulkTables)
 	if err != nil {
-		return fmt.Errorf("read table structures: %w", err)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		r.log.Warn("table structures cannot be read in bulk; each will be read when its first row comes", zap.Error(err))
+		return r.renew(ctx)
 	}
 	for _, t := range tables {
 		r.tables.Put(t)
 	}
 	r.log.Info("table structures read", zap.Int("tables", len(tables)), zap.Duration("took", time.Since(start)))
+	return nil
+}
+
+// renew replaces the connection for statements.
+func (r *Reader) renew(ctx context.Context) error {
+	r.meta.close()
+	again, err := dial(ctx, r.cfg)
+	if err != nil {
+		return err
+	}
+	r.meta = again
 	return nil
 }
 
@@ -135,12 +157,9 @@ func (r *Reader) table(ctx context.Context, name schema.Name) (*schema.Table, er
 	}
 	t, err := r.meta.loadTable(ctx, name)
 	if err != nil && !isLoginError(err) && ctx.Err() == nil {
-		r.meta.close()
-		var again *session
-		if again, err = dial(ctx, r.cfg); err != nil {
+		if err := r.renew(ctx); err != nil {
 			return nil, err
 		}
-		r.meta = again
 		t, err = r.meta.loadTable(ctx, name)
 	}
 	if err != nil {
