@@ -124,7 +124,7 @@ func serve(t *testing.T, s *stream) client.Options {
 
 func TestConsume(t *testing.T) {
 	want := &canalpb.Entry{
-		Header: &canalpb.Header{TableName: proto.String("t"), EventType: canalpb.EventType_DELETE.Enum()}, StoreValue: []byte{0},
+		Header: &canalpb.Header{TableName: new("t"), EventType: canalpb.EventType_DELETE.Enum()}, StoreValue: []byte{0},
 	}
 	raw, err := proto.Marshal(want)
 	if err != nil {

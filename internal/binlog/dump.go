@@ -47,7 +47,6 @@ type dump struct {
 	r, w     int
 	joined   []byte // an event of several packets
 	checksum bool
-	sequence byte
 	received int64
 }
 

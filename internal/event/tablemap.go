@@ -163,13 +163,13 @@ func columnMeta(t ColumnType, meta []byte) (c Column, used int, ok bool) {
 // stringMeta resolves the two bytes behind a STRING column. The first is the
 // real type; for CHAR and BINARY longer than 255 bytes two bits of the length
 // are folded, inverted, into it.
-func stringMeta(real, length byte) (ColumnType, uint16) {
-	if real&0x30 != 0x30 {
-		return ColumnType(real | 0x30), uint16(length) | uint16(real&0x30^0x30)<<4
+func stringMeta(kind, length byte) (ColumnType, uint16) {
+	if kind&0x30 != 0x30 {
+		return ColumnType(kind | 0x30), uint16(length) | uint16(kind&0x30^0x30)<<4
 	}
-	switch ColumnType(real) {
+	switch ColumnType(kind) {
 	case ColEnum, ColSet:
-		return ColumnType(real), uint16(length)
+		return ColumnType(kind), uint16(length)
 	}
 	return ColString, uint16(length)
 }

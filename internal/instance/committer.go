@@ -177,7 +177,7 @@ func (c *committer) put(ctx context.Context) error {
 	var err error
 	if len(c.out) > 0 {
 		mark := store.MarkOf(c.out[len(c.out)-1].Item())
-		n := 0
+		var n int
 		n, err = c.store.Put(ctx, c.out, c.ends)
 		if err != nil {
 			if n > 0 {

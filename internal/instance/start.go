@@ -140,7 +140,7 @@ func (i *Instance) findStart(ctx context.Context, r *binlog.Reader) (position.Po
 		from = p
 	}
 	if from.File == "" {
-		return from, fmt.Errorf("the cursor names no binlog file")
+		return from, errors.New("the cursor names no binlog file")
 	}
 	i.store.Reset(store.Mark{File: from.File, Offset: from.Offset})
 	i.committer.restart(from)

@@ -286,6 +286,6 @@ func writeFile(dir, name string, raw []byte) (err error) {
 	if err != nil {
 		return err
 	}
-	defer d.Close()
+	defer func() { _ = d.Close() }()
 	return d.Sync()
 }

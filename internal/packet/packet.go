@@ -149,7 +149,7 @@ func (s *scanner) next() bool {
 		return s.fail(protowire.ParseError(n))
 	}
 	value := s.rest[n:]
-	size := 0
+	var size int
 	switch kind {
 	case protowire.VarintType:
 		s.num, size = protowire.ConsumeVarint(value)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -186,7 +187,7 @@ func TestStoredMessages(t *testing.T) {
 	frame := unhex(t, "00 00 00 cf 18 07 2a ca 01 08 01"+batchOne)
 	items := unhex(t, batchOne)
 	header, ok := packet.AppendMessagesHeader(nil, 1, int64(len(items)))
-	if got := append(header, items...); !ok || !bytes.Equal(got, frame) {
+	if got := slices.Concat(header, items); !ok || !bytes.Equal(got, frame) {
 		t.Fatalf("frame is\n%x, want\n%x", got, frame)
 	}
 	var p packet.Packet

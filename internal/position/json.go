@@ -3,6 +3,7 @@ package position
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -101,7 +102,7 @@ func (c *Cursor) UnmarshalJSON(b []byte) error {
 		}
 	}
 	if j.Postion == nil {
-		return fmt.Errorf("cursor without a position")
+		return errors.New("cursor without a position")
 	}
 	p := j.Postion
 	if p.Position < 0 {

@@ -64,11 +64,27 @@ func TestJavaNotation(t *testing.T) {
 		v    float64
 		want string
 	}{
-		{0.001, "0.001"}, {100, "100.0"}, {9999999, "9999999.0"}, {9999999.999, "9999999.999"},
-		{1e7, "1.0E7"}, {1e-4, "1.0E-4"}, {4.9e-324, "4.9E-324"}, {0, "0.0"}, {math.Copysign(0, -1), "-0.0"},
-		{2e23, "2.0E23"}, {1e23, "1.0E23"}, {8.41e21, "8.41E21"}, {-1.5, "-1.5"}, {1e20, "1.0E20"},
-		{math.NaN(), "NaN"}, {math.Copysign(math.NaN(), -1), "NaN"}, {math.Inf(1), "Infinity"}, {math.Inf(-1), "-Infinity"},
-		{3.141592653589793, "3.141592653589793"}, {-0.00099, "-9.9E-4"}, {0.3, "0.3"},
+		{0.001, "0.001"},
+		{100, "100.0"},
+		{9999999, "9999999.0"},
+		{9999999.999, "9999999.999"},
+		{1e7, "1.0E7"},
+		{1e-4, "1.0E-4"},
+		{4.9e-324, "4.9E-324"},
+		{0, "0.0"},
+		{math.Copysign(0, -1), "-0.0"},
+		{2e23, "2.0E23"},
+		{1e23, "1.0E23"},
+		{8.41e21, "8.41E21"},
+		{-1.5, "-1.5"},
+		{1e20, "1.0E20"},
+		{math.NaN(), "NaN"},
+		{math.Copysign(math.NaN(), -1), "NaN"},
+		{math.Inf(1), "Infinity"},
+		{math.Inf(-1), "-Infinity"},
+		{3.141592653589793, "3.141592653589793"},
+		{-0.00099, "-9.9E-4"},
+		{0.3, "0.3"},
 	}
 	for _, c := range doubles {
 		if got := string(render.AppendJavaDouble([]byte("x"), c.v)); got != "x"+c.want {
@@ -79,8 +95,15 @@ func TestJavaNotation(t *testing.T) {
 		v    float32
 		want string
 	}{
-		{3.4e38, "3.4E38"}, {16777216, "1.6777216E7"}, {1e-45, "1.4E-45"}, {0.1, "0.1"}, {9999999, "9999999.0"},
-		{float32(math.Copysign(0, -1)), "-0.0"}, {float32(math.NaN()), "NaN"}, {float32(math.Inf(-1)), "-Infinity"}, {123.45, "123.45"},
+		{3.4e38, "3.4E38"},
+		{16777216, "1.6777216E7"},
+		{1e-45, "1.4E-45"},
+		{0.1, "0.1"},
+		{9999999, "9999999.0"},
+		{float32(math.Copysign(0, -1)), "-0.0"},
+		{float32(math.NaN()), "NaN"},
+		{float32(math.Inf(-1)), "-Infinity"},
+		{123.45, "123.45"},
 	}
 	for _, c := range floats {
 		if got := string(render.AppendJavaFloat(nil, c.v)); got != c.want {

@@ -214,8 +214,11 @@ func TestJSON(t *testing.T) {
 		node any
 		want string
 	}{
-		{"object", object{{"a", int16(1)}, {"b", array{true, false, nil, "x"}}, {"c", object{{"d", 1.5}, {"e", math.Copysign(0, -1)}, {"f", 1e100}}}},
-			`{"a": 1, "b": [true, false, null, "x"], "c": {"d": 1.5, "e": -0.0, "f": 1.0E100}}`},
+		{
+			"object",
+			object{{"a", int16(1)}, {"b", array{true, false, nil, "x"}}, {"c", object{{"d", 1.5}, {"e", math.Copysign(0, -1)}, {"f", 1e100}}}},
+			`{"a": 1, "b": [true, false, null, "x"], "c": {"d": 1.5, "e": -0.0, "f": 1.0E100}}`,
+		},
 		{"empty array", array{}, `[]`},
 		{"empty object", object{}, `{}`},
 		{"string", "text with \"quotes\" and \n newline 中 \x01", `"text with \"quotes\" and \n newline 中 \u0001"`},

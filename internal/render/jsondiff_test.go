@@ -47,8 +47,11 @@ func TestJSONDiff(t *testing.T) {
 		{"remove", []diff{{2, "$.d", nil}}, `JSON_REMOVE(j, '$.d')`},
 		{"replace, insert", []diff{{0, "$.totally", "n3"}, {1, "$.x", int16(1)}}, `JSON_INSERT(JSON_REPLACE(j, '$.totally', "n3"), '$.x', 1)`},
 		{"array insert", []diff{{1, "$.a[0]", nil}}, `JSON_ARRAY_INSERT(j, '$.a[0]', null)`},
-		{"three runs", []diff{{2, "$.a", nil}, {2, "$.b", nil}, {1, "$.c", true}, {2, "$.d", nil}},
-			`JSON_REMOVE(JSON_INSERT(JSON_REMOVE(j, '$.a', '$.b'), '$.c', true), '$.d')`},
+		{
+			"three runs",
+			[]diff{{2, "$.a", nil}, {2, "$.b", nil}, {1, "$.c", true}, {2, "$.d", nil}},
+			`JSON_REMOVE(JSON_INSERT(JSON_REMOVE(j, '$.a', '$.b'), '$.c', true), '$.d')`,
+		},
 		{"array insert then insert", []diff{{1, "$[1]", int16(1)}, {1, "$.x", int16(2)}}, `JSON_INSERT(JSON_ARRAY_INSERT(j, '$[1]', 1), '$.x', 2)`},
 		{"path bytes", []diff{{0, "$.\"é'\"", int16(1)}}, "JSON_REPLACE(j, '$.\"Ã©'\"', 1)"},
 		{"path with NUL", []diff{{0, "$.a\x00b", int16(1)}}, `JSON_REPLACE(j, '$.a', 1)`},

@@ -28,7 +28,7 @@ func UTF8(dst, raw []byte) []byte {
 // with, or of the ill-formed bytes that Java replaces together.
 func javaSequence(raw []byte) (n int, ok bool) {
 	b := raw[0]
-	size := 0
+	var size int
 	low, high := byte(0x80), byte(0xbf) // bounds of the second byte
 	switch {
 	case b < 0x80:
@@ -44,9 +44,10 @@ func javaSequence(raw []byte) (n int, ok bool) {
 		}
 	default:
 		size = 4
-		if b == 0xf0 {
+		switch b {
+		case 0xf0:
 			low = 0x90
-		} else if b == 0xf4 {
+		case 0xf4:
 			high = 0x8f
 		}
 	}

@@ -17,8 +17,16 @@ func TestUTF8IllFormed(t *testing.T) {
 		raw  string
 		want int // replacement characters
 	}{
-		{"\xe6\x96", 1}, {"\xf0\x9f\x98", 1}, {"\xc0\x80", 2}, {"\xff\xfe", 2}, {"\xf0\x80\x80\x80", 4},
-		{"\xf4\x90\x80\x80", 4}, {"\xed\xa0\x80", 1}, {"\xed\xa0", 1}, {"\xed\xbf", 1}, {"\xed\xbf\xbf", 1},
+		{"\xe6\x96", 1},
+		{"\xf0\x9f\x98", 1},
+		{"\xc0\x80", 2},
+		{"\xff\xfe", 2},
+		{"\xf0\x80\x80\x80", 4},
+		{"\xf4\x90\x80\x80", 4},
+		{"\xed\xa0\x80", 1},
+		{"\xed\xa0", 1},
+		{"\xed\xbf", 1},
+		{"\xed\xbf\xbf", 1},
 	}
 	for _, c := range cases {
 		want := "a" + strings.Repeat("\uFFFD", c.want) + "b"

@@ -19,7 +19,7 @@ func TestCanalGo(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, server.Config{User: "canal", PasswordHash: canalHash}, newWorld("example"), nil)
 	entry, err := proto.Marshal(&canalpb.Entry{
-		Header:    &canalpb.Header{Version: proto.Int32(1), SchemaName: proto.String("shop"), EventType: canalpb.EventType_INSERT.Enum()},
+		Header:    &canalpb.Header{Version: proto.Int32(1), SchemaName: new("shop"), EventType: canalpb.EventType_INSERT.Enum()},
 		EntryType: canalpb.EntryType_ROWDATA.Enum(), StoreValue: []byte("row"),
 	})
 	if err != nil {

@@ -57,7 +57,7 @@ type conn struct {
 	header        []byte
 }
 
-func newConn(s *Server, base context.Context, nc net.Conn) *conn {
+func newConn(base context.Context, s *Server, nc net.Conn) *conn {
 	c := &conn{s: s, nc: nc, remote: nc.RemoteAddr().String(), id: s.nextID.Add(1), base: base, inbox: newInbox(), stall: s.cfg.WriteTimeout}
 	c.ctx, c.cancel = context.WithCancel(base)
 	c.idle = newIdle(func(reason string) {

@@ -243,7 +243,7 @@ func (s *Server) accept(ctx, base context.Context, conns *sync.WaitGroup) error 
 }
 
 func (s *Server) start(base context.Context, nc net.Conn, conns *sync.WaitGroup) {
-	c := newConn(s, base, nc)
+	c := newConn(base, s, nc)
 	s.mu.Lock()
 	full := len(s.mu.conns) >= s.cfg.MaxConnections
 	if !full {

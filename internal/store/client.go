@@ -242,7 +242,7 @@ func (s *Store) Ack(id meta.ClientID, batchID int64) (p position.Position, ok bo
 		return p, false, err
 	}
 	defer s.leaveLocked(c)
-	if _, err := c.oldest(batchID); err != nil {
+	if err := c.oldest(batchID); err != nil {
 		return p, false, err
 	}
 	b := c.batches[0]
@@ -270,7 +270,7 @@ func (s *Store) Rollback(id meta.ClientID, batchID int64) error {
 	}
 	defer s.leaveLocked(c)
 	if batchID != 0 {
-		if _, err := c.oldest(batchID); err != nil {
+		if err := c.oldest(batchID); err != nil {
 			return err
 		}
 	}
@@ -281,17 +281,17 @@ func (s *Store) Rollback(id meta.ClientID, batchID int64) error {
 }
 
 // oldest checks that the batch is the client's oldest.
-func (c *client) oldest(batchID int64) (int, error) {
+func (c *client) oldest(batchID int64) error {
 	for i, b := range c.batches {
 		if b.id != batchID {
 			continue
 		}
 		if i > 0 {
-			return i, &NotFirstError{ID: batchID, First: c.batches[0].id}
+			return &NotFirstError{ID: batchID, First: c.batches[0].id}
 		}
-		return 0, nil
+		return nil
 	}
-	return 0, ErrUnknownBatch
+	return ErrUnknownBatch
 }
 
 // Absent returns a client that holds the store full: Put waits, the client's ack

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -17,8 +18,9 @@ import (
 // drainRows gets and acknowledges batches until so many rows came. It keeps one
 // request ahead of what it reads and looks at nothing but the row counts, so
 // that the server is measured and not the client.
-func drainRows(addr string, rows int) error {
-	nc, err := net.Dial("tcp", addr)
+func drainRows(ctx context.Context, addr string, rows int) error {
+	var dialer net.Dialer
+	nc, err := dialer.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return err
 	}

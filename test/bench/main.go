@@ -28,6 +28,13 @@ import (
 )
 
 func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
 	rows := flag.Int("rows", 600_000, "rows of 20 mixed columns")
 	runs := flag.Int("runs", 5, "runs of each measurement")
 	version := flag.String("source", "mysql-9.7", "version of the source")
@@ -37,18 +44,13 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	var err error
 	switch v := harness.Version(*version); {
 	case *instances > 0:
-		err = idle(ctx, v, *program, *instances)
+		return idle(ctx, v, *program, *instances)
 	case *megabytes > 0:
-		err = transaction(ctx, v, *program, *megabytes)
+		return transaction(ctx, v, *program, *megabytes)
 	default:
-		err = bench(ctx, v, *program, *rows, *runs)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
+		return bench(ctx, v, *program, *rows, *runs)
 	}
 }
 
@@ -190,7 +192,7 @@ func drain(ctx context.Context, program, home string, w *work) (d drained, err e
 	_ = c.Close() // the subscription stays; the drain below has a connection of its own
 	user0, system0, _ := usage(cmd.Process.Pid)
 	start := time.Now()
-	if err := drainRows(fmt.Sprintf("127.0.0.1:%d", port), w.rows); err != nil {
+	if err := drainRows(ctx, fmt.Sprintf("127.0.0.1:%d", port), w.rows); err != nil {
 		return d, err
 	}
 	d.took = time.Since(start)

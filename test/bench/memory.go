@@ -48,7 +48,7 @@ func idle(ctx context.Context, v harness.Version, program string, instances int)
 // a little longer, and returns its resident set.
 func settled(ctx context.Context, program, home string, s *harness.Server, names []string) (int64, error) {
 	port := harness.FreePort()
-	if err := makeHome(home, port, names, func(name string) string {
+	if err := makeHome(home, port, names, func(string) string {
 		return fmt.Sprintf("canal.instance.master.address=%s\ncanal.instance.dbUsername=%s\ncanal.instance.dbPassword=%s\n", s.Addr, s.User, s.Password)
 	}); err != nil {
 		return 0, err

@@ -13,7 +13,7 @@ import (
 // and throws it away: the floor that no server can go below. It returns when the
 // source has nothing more, after size bytes of events.
 func rawDump(ctx context.Context, addr, user, password, file string, offset uint32, size int64) (time.Duration, error) {
-	c, err := client.Connect(addr, user, password, "")
+	c, err := client.ConnectWithContext(ctx, addr, user, password, "", 10*time.Second)
 	if err != nil {
 		return 0, err
 	}
@@ -30,13 +30,13 @@ func rawDump(ctx context.Context, addr, user, password, file string, offset uint
 	body = append(body, file...)
 	body[0] = byte(len(body) - 4)
 	start := time.Now()
-	if _, err := c.Conn.Conn.Write(body); err != nil {
+	if _, err := c.Write(body); err != nil {
 		return 0, err
 	}
 	buf := make([]byte, 1<<20)
 	var got int64
 	for got < size {
-		n, err := c.Conn.Conn.Read(buf)
+		n, err := c.Read(buf)
 		if err != nil {
 			return 0, fmt.Errorf("raw dump after %d bytes: %w", got, err)
 		}

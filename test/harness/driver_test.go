@@ -139,24 +139,24 @@ func receive(r io.Reader) (*packet.Packet, error) {
 func batch() [][]byte {
 	header := func(kind canalpb.EventType, schema, table string) *canalpb.Header {
 		return &canalpb.Header{
-			Version: proto.Int32(1), LogfileName: proto.String("mysql-bin.000003"), LogfileOffset: proto.Int64(4567),
-			ServerId: proto.Int64(42), ServerenCode: proto.String("UTF-8"), ExecuteTime: proto.Int64(1700000000000),
-			SchemaName: proto.String(schema), TableName: proto.String(table), EventLength: proto.Int64(88),
-			EventType: kind.Enum(), Gtid: proto.String("uuid:5"),
-			Props: []*canalpb.Pair{{Key: proto.String("rowsCount"), Value: proto.String("1")}},
+			Version: proto.Int32(1), LogfileName: new("mysql-bin.000003"), LogfileOffset: proto.Int64(4567),
+			ServerId: proto.Int64(42), ServerenCode: new("UTF-8"), ExecuteTime: proto.Int64(1700000000000),
+			SchemaName: new(schema), TableName: new(table), EventLength: proto.Int64(88),
+			EventType: kind.Enum(), Gtid: new("uuid:5"),
+			Props: []*canalpb.Pair{{Key: new("rowsCount"), Value: new("1")}},
 		}
 	}
 	column := func(value string, updated bool) []*canalpb.Column {
 		return []*canalpb.Column{
 			{
-				Index: proto.Int32(0), Name: proto.String("id"), Value: proto.String("1"), IsKey: proto.Bool(true),
-				Updated: proto.Bool(false), SqlType: proto.Int32(4), MysqlType: proto.String("int"),
+				Index: proto.Int32(0), Name: new("id"), Value: new("1"), IsKey: new(true),
+				Updated: new(false), SqlType: proto.Int32(4), MysqlType: new("int"),
 			},
 			{
-				Index: proto.Int32(1), Name: proto.String("name"), Value: proto.String(value), Updated: proto.Bool(updated),
-				SqlType: proto.Int32(12), MysqlType: proto.String("varchar(20)"),
+				Index: proto.Int32(1), Name: new("name"), Value: new(value), Updated: new(updated),
+				SqlType: proto.Int32(12), MysqlType: new("varchar(20)"),
 			},
-			{Index: proto.Int32(2), Name: proto.String("note"), IsNull: proto.Bool(true)},
+			{Index: proto.Int32(2), Name: new("note"), IsNull: new(true)},
 		}
 	}
 	var out [][]byte
@@ -174,11 +174,11 @@ func batch() [][]byte {
 	add(canalpb.EntryType_TRANSACTIONBEGIN, header(canalpb.EventType_UPDATE, "", ""),
 		&canalpb.TransactionBegin{ThreadId: proto.Int64(99)})
 	add(canalpb.EntryType_ROWDATA, header(canalpb.EventType_UPDATE, "shop", "items"), &canalpb.RowChange{
-		TableId: proto.Int64(120), EventType: canalpb.EventType_UPDATE.Enum(), IsDdl: proto.Bool(false),
+		TableId: proto.Int64(120), EventType: canalpb.EventType_UPDATE.Enum(), IsDdl: new(false),
 		RowDatas: []*canalpb.RowData{{BeforeColumns: column("old", false), AfterColumns: column("漢 \"x\"\n", true)}},
 	})
 	add(canalpb.EntryType_TRANSACTIONEND, header(canalpb.EventType_UPDATE, "", ""),
-		&canalpb.TransactionEnd{TransactionId: proto.String("12")})
+		&canalpb.TransactionEnd{TransactionId: new("12")})
 	return out
 }
 

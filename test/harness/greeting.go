@@ -33,12 +33,13 @@ func (c *greetingConn) Read(p []byte) (int, error) {
 // payload. A greeting (protocol version 10) is returned with a NUL at its end.
 func readGreeting(r io.Reader) ([]byte, error) {
 	const headerSize, protocolVersion = 4, 10
-	packet := make([]byte, headerSize)
-	if _, err := io.ReadFull(r, packet); err != nil {
+	var header [headerSize]byte
+	if _, err := io.ReadFull(r, header[:]); err != nil {
 		return nil, fmt.Errorf("read the greeting: %w", err)
 	}
-	size := int(packet[0]) | int(packet[1])<<8 | int(packet[2])<<16
-	packet = append(packet, make([]byte, size)...)
+	size := int(header[0]) | int(header[1])<<8 | int(header[2])<<16
+	packet := make([]byte, headerSize+size, headerSize+size+1)
+	copy(packet, header[:])
 	if _, err := io.ReadFull(r, packet[headerSize:]); err != nil {
 		return nil, fmt.Errorf("read the greeting: %w", err)
 	}
@@ -47,5 +48,5 @@ func readGreeting(r io.Reader) ([]byte, error) {
 	}
 	size++
 	packet[0], packet[1], packet[2] = byte(size), byte(size>>8), byte(size>>16)
-	return append(packet, 0), nil
+	return packet[:len(packet)+1], nil
 }

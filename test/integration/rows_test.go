@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -26,13 +27,15 @@ func TestRowsArrive(t *testing.T) {
 			}
 			for _, r := range rc.GetRowDatas() {
 				line := rc.GetEventType().String()
+				var lineSb29 strings.Builder
 				for _, col := range append(r.GetBeforeColumns(), r.GetAfterColumns()...) {
 					v := col.GetValue()
 					if col.GetIsNull() {
 						v = "NULL"
 					}
-					line += " " + col.GetName() + "=" + v
+					lineSb29.WriteString(" " + col.GetName() + "=" + v)
 				}
+				line += lineSb29.String()
 				got = append(got, line)
 			}
 			return rc.GetEventType() == canalpb.EventType_DELETE
