@@ -173,7 +173,8 @@ func startCanald(ctx context.Context, home string, port int, src *source) (end f
 		return nil, err
 	}
 	defer log.Close()
-	cmd := exec.Command(program, "--home", home)
+	cmd := exec.CommandContext(ctx, program, "--home", home)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is ours to handle
 	if err := cmd.Start(); err != nil {
