@@ -41,16 +41,16 @@ func dial(ctx context.Context, cfg Config) (*session, error) {
 	return s, err
 }
 
-func dialOnce(ctx context.Context, cfg Config, conf *tls.Config) (s *session, err error) {
+func dialOnce(ctx context.Context, cfg Config, conf *tls.Config) (_ *session, err error) {
 	ctx, cancel := context.WithTimeout(ctx, cfg.ConnectTimeout)
 	defer cancel()
-	s = &session{timeout: cfg.QueryTimeout}
+	s := &session{timeout: cfg.QueryTimeout}
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("connect to %s: the server's greeting cannot be read: %v", cfg.Addr, p)
 		}
-		if err != nil && s.raw != nil {
-			_ = s.raw.Close()
+		if err != nil {
+			s.close()
 		}
 	}()
 	var dialed atomic.Pointer[greetingConn]

@@ -173,10 +173,10 @@ func (i *Instance) Run(ctx context.Context) error {
 	defer i.log.Info("instance stopped")
 
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return i.book.Run(ctx, i.keeper, i.cfg.FlushPeriod, i.log.Named("meta")) })
-	g.Go(func() error { return i.watchClients(ctx) })
-	g.Go(func() error { return i.watchRetention(ctx) })
-	g.Go(func() error { return i.follow(ctx) })
+	g.Go(guarded("cursor flusher", func() error { return i.book.Run(ctx, i.keeper, i.cfg.FlushPeriod, i.log.Named("meta")) }))
+	g.Go(guarded("client watch", func() error { return i.watchClients(ctx) }))
+	g.Go(guarded("retention watch", func() error { return i.watchRetention(ctx) }))
+	g.Go(guarded("source", func() error { return i.follow(ctx) }))
 	err = g.Wait()
 	if errors.Is(err, context.Canceled) {
 		return nil

@@ -3,6 +3,8 @@ package instance
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime/debug"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -74,16 +76,16 @@ func (p *pipeline) Emit(_ context.Context, c *entry.Chunk) error {
 func (i *Instance) run(ctx context.Context, r *binlog.Reader, from position.Position) error {
 	p := newPipeline()
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error {
+	g.Go(guarded("reader", func() error {
 		defer close(p.work)
 		err := r.Run(ctx, from, p)
 		if err == nil {
 			err = errors.New("dump ended")
 		}
 		return err
-	})
+	}))
 	for range i.cfg.Workers {
-		g.Go(func() error {
+		g.Go(guarded("worker", func() error {
 			w := entry.NewWorker(&i.pool, i.location(), i.charset())
 			defer w.Close()
 			for j := range p.work {
@@ -91,12 +93,25 @@ func (i *Instance) run(ctx context.Context, r *binlog.Reader, from position.Posi
 				j.done <- struct{}{}
 			}
 			return nil
-		})
+		}))
 	}
-	g.Go(func() error { return i.commitAll(ctx, p) })
+	g.Go(guarded("committer", func() error { return i.commitAll(ctx, p) }))
 	err := g.Wait()
 	p.drain()
 	return err
+}
+
+// guarded turns a panic into an error that ends this dump only: a defect met by
+// one destination must not take the process along.
+func guarded(part string, f func() error) func() error {
+	return func() (err error) {
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("%s: panic: %v\n%s", part, p, debug.Stack())
+			}
+		}()
+		return f()
+	}
 }
 
 func (i *Instance) commitAll(ctx context.Context, p *pipeline) error {
