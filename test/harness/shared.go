@@ -66,6 +66,7 @@ func Main(m *testing.M) int {
 
 	code := m.Run()
 
+	removeCanald()
 	if err := stopShared(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = max(code, 1)
