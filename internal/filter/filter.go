@@ -44,8 +44,11 @@ func New(list string) (*Filter, error) {
 	slices.SortStableFunc(items, func(a, b string) int { return len(b) - len(a) })
 	wrapped := make([]string, len(items))
 	for i, item := range items {
-		if _, err := compile("^" + item + "$"); err != nil {
-			return nil, fmt.Errorf("pattern %q: %w", item, err)
+		// On its own too: a backslash at the end would make a letter of the "$".
+		for _, p := range []string{item, "^" + item + "$"} {
+			if _, err := compile(p); err != nil {
+				return nil, fmt.Errorf("pattern %q: %w", item, err)
+			}
 		}
 		wrapped[i] = "^" + item + "$"
 	}
@@ -59,6 +62,9 @@ func New(list string) (*Filter, error) {
 // compile accepts what Canal's engine accepts: a quantifier at the start of a
 // pattern, as in "*.*", repeats nothing.
 func compile(pattern string) (*regexp2.Regexp, error) {
+	if strings.HasPrefix(pattern, "*") {
+		pattern = "." + pattern
+	}
 	re, err := regexp2.Compile(strings.ReplaceAll(pattern, "^*", "^.*"), regexp2.IgnoreCase|regexp2.Singleline)
 	if err != nil {
 		return nil, err
