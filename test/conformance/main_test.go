@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -39,7 +40,7 @@ func (st *stage) insert(t *testing.T, n int) []string {
 	for i := range n {
 		st.next++
 		sql[i] = fmt.Sprintf("INSERT INTO %s.t VALUES (%d, 'row %d')", st.name, st.next, st.next)
-		ids[i] = fmt.Sprint(st.next)
+		ids[i] = strconv.Itoa(st.next)
 	}
 	st.s.Exec(t, sql...)
 	return ids
