@@ -29,7 +29,7 @@ unit: ## unit tests with the race detector
 	$(GO) test -race -shuffle=on -p 2 -timeout 10m $(UNIT)
 
 lint: $(LINT) ## golangci-lint with the set of .golangci.yml
-	$(LINT) run --timeout 10m ./...
+	GOLANGCI_LINT_CACHE=$(CURDIR)/$(BIN)/lint-cache $(LINT) run --timeout 10m ./...
 
 $(LINT):
 	@echo "building golangci-lint $(LINT_VERSION), which takes a few minutes the first time"

@@ -40,5 +40,6 @@ func instanceConfig(in config.Instance) instance.Config {
 		Workers:         in.Workers,
 		FlushPeriod:     in.FlushPeriod,
 		AbsentAfter:     in.AbsentAfter,
+		GeneratedID:     in.GeneratedID,
 	}
 }

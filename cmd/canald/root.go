@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -54,7 +55,7 @@ func parseDefines(list []string) (map[string]string, error) {
 	for _, d := range list {
 		k, v, _ := strings.Cut(d, "=")
 		if k == "" {
-			return nil, fmt.Errorf("-D: key=value is expected")
+			return nil, errors.New("-D: key=value is expected")
 		}
 		m[k] = v
 	}

@@ -33,12 +33,12 @@ func serve(ctx context.Context, opts config.Options) error {
 	if err != nil {
 		return err
 	}
-	defer lock.Close()
+	defer func() { _ = lock.Close() }()
 	logs, err := logging.Open(logDir, os.Stderr, zap.InfoLevel)
 	if err != nil {
 		return err
 	}
-	defer logs.Close()
+	defer func() { _ = logs.Close() }()
 	log := logs.Server()
 	log.Info("canald starts", zap.String(logging.Version, buildVersion()), zap.String(logging.Home, opts.Home))
 	report(log, cfg.Warnings, cfg.Unknown, cfg.Ignored)
@@ -52,7 +52,7 @@ func serve(ctx context.Context, opts config.Options) error {
 	if cfg.Listen != "" {
 		srv := newServer(cfg, host, log)
 		// The port is opened before any instance starts: when it is in use, nothing has happened yet.
-		if err := srv.Listen(); err != nil {
+		if err := srv.Listen(); err != nil { //nolint:contextcheck // the port outlives every request
 			log.Error("start failed", zap.Error(err))
 			return err
 		}

@@ -111,7 +111,7 @@ func (c *Config) read(path string) (map[string]property, []error, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("configuration file: %w", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	if info, err := f.Stat(); err == nil && info.Size() > maxFileBytes {
 		return nil, nil, fmt.Errorf("%s: %d bytes, more than %d", shown, info.Size(), maxFileBytes)
 	}

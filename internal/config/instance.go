@@ -37,7 +37,9 @@ type Instance struct {
 	Database string
 	TLS      string // as canal.instance.master.sslMode writes it
 	ServerID uint32
-	Charset  *render.Charset
+	// GeneratedID is true when no slaveId is configured: it may be changed.
+	GeneratedID bool
+	Charset     *render.Charset
 
 	QueryTimeout time.Duration
 
@@ -138,7 +140,7 @@ func (c *Config) readSource(in *Instance, r *reader) {
 	if id := r.integer(keySlaveID, -1<<31, 1<<32-1); id > 0 {
 		in.ServerID = uint32(id)
 	} else {
-		in.ServerID = serverID(in.Destination, c.opts.HostIPv4)
+		in.ServerID, in.GeneratedID = serverID(in.Destination, c.opts.HostIPv4), true
 	}
 	charset := r.value(keyCharset)
 	var err error
