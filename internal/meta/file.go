@@ -81,9 +81,9 @@ type clientDataJSON struct {
 }
 
 type identityJSON struct {
-	ClientID    int64   `json:"clientId"`
-	Destination string  `json:"destination"`
-	Filter      *string `json:"filter,omitempty"`
+	ClientID    position.Number `json:"clientId"`
+	Destination string          `json:"destination"`
+	Filter      *string         `json:"filter,omitempty"`
 }
 
 // Load reads meta.dat, or the newest generation that is whole when meta.dat is
@@ -208,7 +208,7 @@ func Encode(s State) ([]byte, error) {
 	doc := documentJSON{ClientDatas: make([]clientDataJSON, len(s.Clients)), Destination: s.Destination}
 	for i, c := range s.Clients {
 		doc.ClientDatas[i] = clientDataJSON{
-			ClientIdentity: &identityJSON{ClientID: int64(c.ID), Destination: s.Destination, Filter: c.Filter},
+			ClientIdentity: &identityJSON{ClientID: position.Number(c.ID), Destination: s.Destination, Filter: c.Filter},
 			Cursor:         c.Cursor,
 		}
 	}

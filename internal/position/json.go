@@ -25,28 +25,29 @@ type cursorJSON struct {
 }
 
 type identityJSON struct {
-	SlaveID       number       `json:"slaveId"`
+	SlaveID       Number       `json:"slaveId"`
 	SourceAddress *addressJSON `json:"sourceAddress,omitempty"`
 }
 
 type addressJSON struct {
 	Address *string `json:"address"`
-	Port    number  `json:"port"`
+	Port    Number  `json:"port"`
 }
 
 type postionJSON struct {
 	GTID        *string    `json:"gtid,omitempty"`
 	Included    bool       `json:"included"`
 	JournalName *string    `json:"journalName,omitempty"`
-	Position    number     `json:"position"`
-	ServerID    number     `json:"serverId"`
+	Position    Number     `json:"position"`
+	ServerID    Number     `json:"serverId"`
 	Timestamp   timeNumber `json:"timestamp"`
 }
 
-// number reads a JSON number that may stand in quotes, as Canal's reader does.
-type number int64
+// Number reads a JSON number that may stand in quotes, as Canal's reader does.
+type Number int64
 
-func (n *number) UnmarshalJSON(b []byte) error {
+// UnmarshalJSON reads the number; null is 0.
+func (n *Number) UnmarshalJSON(b []byte) error {
 	b = bytes.Trim(b, `"`)
 	if len(b) == 0 || string(b) == "null" {
 		*n = 0
@@ -56,7 +57,7 @@ func (n *number) UnmarshalJSON(b []byte) error {
 	if err != nil {
 		return fmt.Errorf("number %.30q: %w", b, err)
 	}
-	*n = number(v)
+	*n = Number(v)
 	return nil
 }
 
@@ -68,21 +69,21 @@ func (n *timeNumber) UnmarshalJSON(b []byte) error {
 		*n = timeNumber(t.UnixMilli())
 		return nil
 	}
-	return (*number)(n).UnmarshalJSON(b)
+	return (*Number)(n).UnmarshalJSON(b)
 }
 
 // MarshalJSON writes Canal's layout.
 func (c Cursor) MarshalJSON() ([]byte, error) {
 	p := c.Position
-	addr := &addressJSON{Port: number(c.Port)}
+	addr := &addressJSON{Port: Number(c.Port)}
 	if c.Host != "" {
 		addr.Address = &c.Host
 	}
 	return marshal(cursorJSON{
 		Identity: &identityJSON{SlaveID: -1, SourceAddress: addr},
 		Postion: &postionJSON{
-			GTID: &p.GTID, JournalName: &p.File, Position: number(p.Offset),
-			ServerID: number(p.ServerID), Timestamp: timeNumber(p.Timestamp),
+			GTID: &p.GTID, JournalName: &p.File, Position: Number(p.Offset),
+			ServerID: Number(p.ServerID), Timestamp: timeNumber(p.Timestamp),
 		},
 	})
 }
