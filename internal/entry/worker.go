@@ -20,7 +20,7 @@ type Worker struct {
 
 	arena *arena
 	used  int // bytes of the arena that segments own
-	last  int // size of the last large output, a guess for the next
+	ratio int // bytes made of 16 bytes of events lately, a guess for the next chunk
 
 	items   []Item
 	itemsAt int
@@ -82,17 +82,16 @@ func (w *Worker) Transcode(c *Chunk) (*Segment, error) {
 	seg := &Segment{Buf: b[:len(b):len(b)], Items: w.items[w.itemsAt:len(w.items):len(w.items)]}
 	w.itemsAt = len(w.items)
 	seg.refs.Store(1)
+	if len(c.Buf) > 0 {
+		w.ratio = max(len(b)*16/len(c.Buf), w.ratio*7/8) // rises at once, falls slowly
+	}
 	if cap(b) != cap(room) { // outgrown: the new buffer is the segment's own
 		seg.arena = w.pool.own(b[:cap(b)])
-		w.last = len(b)
 		return seg, nil
 	}
 	seg.arena, seg.base = w.arena, w.used
 	w.arena.refs.Add(1)
 	w.used += len(b)
-	if len(c.Buf) >= ChunkBytes/2 {
-		w.last = len(b)
-	}
 	return seg, nil
 }
 
@@ -107,10 +106,7 @@ func (w *Worker) Close() {
 // reserve sees to it that the arena has room for what a chunk will probably
 // become. A wrong guess costs one copy.
 func (w *Worker) reserve(raw, events int) {
-	guess := 3*raw + 64*events
-	if raw >= ChunkBytes/2 && w.last > 0 {
-		guess = w.last + w.last/8
-	}
+	guess := raw*max(w.ratio, 48)/16 + raw/4 + 64*events
 	if w.arena == nil || len(w.arena.buf)-w.used < guess {
 		size := arenaMinBytes
 		if w.arena != nil {
