@@ -30,15 +30,21 @@ const (
 )
 
 func main() {
-	if err := run(); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx)
+	stopped := ctx.Err() != nil
+	stop()
+	switch {
+	case stopped:
+		say("stopped; everything is cleaned up")
+		os.Exit(1)
+	case err != nil:
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
 }
 
-func run() error {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+func run(ctx context.Context) error {
 	seconds := 8
 	if v := os.Getenv("DEMO_SECONDS"); v != "" {
 		n, err := strconv.Atoi(v)
@@ -66,12 +72,12 @@ func run() error {
 
 	say("starting canald in file mode in %s", dir)
 	port := harness.FreePort()
-	end, err := startCanald(ctx, filepath.Join(dir, "home"), port, src)
+	server, err := startCanald(ctx, filepath.Join(dir, "home"), port, src)
 	if err != nil {
 		return err
 	}
-	defer end()
-	conn, err := connect(ctx, port)
+	defer server.end()
+	conn, err := connect(ctx, port, server.gone)
 	if err != nil {
 		log, _ := os.ReadFile(filepath.Join(dir, "home", "canald.log"))
 		return fmt.Errorf("connect to canald: %w; its log:\n%s", err, log)
@@ -82,10 +88,14 @@ func run() error {
 	writing, cancel := context.WithTimeout(ctx, time.Duration(seconds)*time.Second)
 	defer cancel()
 	written := make(chan result, 1)
+	closed := make(chan struct{})
 	go func() {
+		defer close(closed)
 		rows, err := shop.trade(writing)
 		written <- result{rows, err}
 	}()
+	// The shop's connection is the writer's until it is done.
+	defer func() { cancel(); <-closed }()
 	received, err := watch(ctx, conn, written)
 	if err != nil {
 		return err
@@ -128,6 +138,9 @@ func openSource(ctx context.Context, dir string) (*source, error) {
 			addr += ":3306"
 		}
 		password, _ := u.User.Password()
+		if password == "" {
+			return nil, errors.New("DEMO_SOURCE: an account with a password is needed; Canal's configuration cannot say that there is none")
+		}
 		say("using your server at %s", addr)
 		return &source{
 			addr: addr, user: u.User.Username(), password: password,
@@ -138,7 +151,12 @@ func openSource(ctx context.Context, dir string) (*source, error) {
 	if v := os.Getenv("DEMO_VERSION"); v != "" {
 		version = harness.Version(v)
 	}
-	say("starting a %s on loopback (the first time it is brought from the package archive, which takes a minute)", version)
+	say("starting %s on loopback; the first time it is downloaded, which takes a minute", version)
+	get := exec.CommandContext(ctx, "test/parts/get.sh", string(version))
+	get.Stdout, get.Stderr = os.Stderr, os.Stderr // shows how far it is
+	if err := get.Run(); err != nil {
+		return nil, fmt.Errorf("get %s: %w", version, err)
+	}
 	s, err := harness.StartServer(ctx, version, dir)
 	if err != nil {
 		return nil, err
@@ -149,8 +167,14 @@ func openSource(ctx context.Context, dir string) (*source, error) {
 	}, nil
 }
 
+// running is the canald process; gone is closed when it has ended.
+type running struct {
+	cmd  *exec.Cmd
+	gone chan struct{}
+}
+
 // startCanald writes a home and starts the binary that `make demo` has built.
-func startCanald(ctx context.Context, home string, port int, src *source) (end func(), err error) {
+func startCanald(ctx context.Context, home string, port int, src *source) (*running, error) {
 	conf := filepath.Join(home, "conf", destination)
 	if err := os.MkdirAll(conf, 0o755); err != nil {
 		return nil, err
@@ -180,10 +204,18 @@ func startCanald(ctx context.Context, home string, port int, src *source) (end f
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start canald: %w", err)
 	}
-	return func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait()
-	}, nil
+	r := &running{cmd: cmd, gone: make(chan struct{})}
+	go func() {
+		defer close(r.gone)
+		_ = cmd.Wait() // its log says why
+	}()
+	return r, nil
+}
+
+// end stops canald in order.
+func (r *running) end() {
+	_ = r.cmd.Process.Signal(syscall.SIGTERM)
+	<-r.gone
 }
 
 // escape writes a value for a properties file.
@@ -191,7 +223,7 @@ func escape(v string) string {
 	return strings.ReplaceAll(v, `\`, `\\`)
 }
 
-func connect(ctx context.Context, port int) (*client.Conn, error) {
+func connect(ctx context.Context, port int, gone <-chan struct{}) (*client.Conn, error) {
 	var last error
 	for range 150 {
 		c, err := client.Dial(ctx, client.Options{Addr: fmt.Sprintf("127.0.0.1:%d", port), Destination: destination})
@@ -204,6 +236,8 @@ func connect(ctx context.Context, port int) (*client.Conn, error) {
 		last = err
 		select {
 		case <-time.After(100 * time.Millisecond):
+		case <-gone:
+			return nil, errors.New("it ended")
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}

@@ -29,9 +29,14 @@ func openShop(ctx context.Context, src *source) (*shop, error) {
 		return nil, fmt.Errorf("connect to the source: %w", err)
 	}
 	s := &shop{conn: c}
-	for _, sql := range append([]string{"CREATE DATABASE " + schema}, tables...) {
+	// One that is there already is not ours to drop.
+	if _, err := c.Execute("CREATE DATABASE " + schema); err != nil {
+		_ = c.Close()
+		return nil, fmt.Errorf("make the schema %s: %w", schema, err)
+	}
+	for _, sql := range tables {
 		if _, err := c.Execute(sql); err != nil {
-			_ = c.Close()
+			s.close()
 			return nil, fmt.Errorf("%s: %w", sql, err)
 		}
 	}
