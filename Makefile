@@ -61,7 +61,7 @@ fault: parts ## kill, cut and starve the real binary
 
 matrix: ## the integration tests on all seven versions, with a table at the end
 	test/parts/get.sh $(subst $(comma), ,$(MATRIX))
-	CANALD_TEST_SOURCES=$(MATRIX) $(GO) test -json -count=1 -timeout 40m ./test/integration | $(GO) run ./test/matrix
+	CANALD_TEST_SOURCES=$(MATRIX) $(GO) test -json -count=1 -timeout 40m ./test/integration | $(GO) run ./test/matrix $(MATRIX)
 
 bench: build ## speed and memory beside a raw dump
 	$(GO) run ./test/bench -rows 600000 -runs 5

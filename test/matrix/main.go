@@ -1,6 +1,7 @@
 // Command matrix reads the output of `go test -json` whose subtests are named
-// after versions of the source, prints a table of tests and versions, and fails
-// when anything failed, was skipped, or never ran.
+// after versions of the source, and prints a table of tests and versions. Its
+// argument is the comma list of versions that must be there. It fails when
+// anything failed or was skipped, or when a version has no result.
 package main
 
 import (
@@ -30,6 +31,10 @@ func main() {
 		if err := json.Unmarshal(in.Bytes(), &e); err != nil {
 			fmt.Println(in.Text()) // a compiler's message
 			failed++
+			continue
+		}
+		if e.Action == "build-output" {
+			fmt.Print(e.Output)
 			continue
 		}
 		if e.Action == "output" {
@@ -70,6 +75,12 @@ func main() {
 	}
 	show(table, tests, versions)
 	fmt.Printf("%d passed, %d failed, %d skipped\n", passed, failed, skipped)
+	for v := range strings.SplitSeq(strings.Join(os.Args[1:], ","), ",") {
+		if v != "" && !slices.Contains(versions, v) {
+			fmt.Println("no test ran on", v)
+			failed++
+		}
+	}
 	if failed > 0 || skipped > 0 || passed == 0 {
 		os.Exit(1)
 	}
