@@ -8,8 +8,11 @@ import (
 
 func TestInvalidate(t *testing.T) {
 	names := []schema.Name{
-		{Schema: "shop", Table: "orders"}, {Schema: "shop", Table: "order_items"}, {Schema: "other", Table: "orders"},
-		{Schema: "odd", Table: "na`me x"}, {Schema: "odd", Table: "中文"},
+		{Schema: "shop", Table: "orders"},
+		{Schema: "shop", Table: "order_items"},
+		{Schema: "other", Table: "orders"},
+		{Schema: "odd", Table: "na`me x"},
+		{Schema: "odd", Table: "中文"},
 	}
 	for _, c := range []struct {
 		statement string
