@@ -20,7 +20,7 @@ import (
 )
 
 // field is a column for tests: its declaration, and how a value lies in a row image.
-type testField struct {
+type sampleField struct {
 	column  schema.Column
 	kind    event.ColumnType
 	typ     byte // as the table map writes it
@@ -30,25 +30,25 @@ type testField struct {
 	value   func(r *rand.Rand) (raw []byte, text string, wide bool)
 }
 
-func leBytes(v uint64, n int) []byte { return binary.LittleEndian.AppendUint64(nil, v)[:n] }
+func sampleLE(v uint64, n int) []byte { return binary.LittleEndian.AppendUint64(nil, v)[:n] }
 
-func intField(name, typ string, size int, code byte, sqlType, wide int32) testField {
+func sampleInt(name, typ string, size int, code byte, sqlType, wide int32) sampleField {
 	unsigned := strings.Contains(typ, "unsigned")
-	return testField{
+	return sampleField{
 		column: schema.Column{Name: name, Type: typ, Unsigned: unsigned, Key: name == "id"}, typ: code, kind: event.ColumnType(code), sqlType: sqlType, wide: wide,
 		value: func(r *rand.Rand) ([]byte, string, bool) {
 			v := r.Uint64() >> (64 - 8*size)
 			if unsigned {
-				return leBytes(v, size), fmt.Sprint(v), v>>(8*size-1) != 0
+				return sampleLE(v, size), fmt.Sprint(v), v>>(8*size-1) != 0
 			}
 			shift := 64 - 8*size
-			return leBytes(v, size), fmt.Sprint(int64(v<<shift) >> shift), false
+			return sampleLE(v, size), fmt.Sprint(int64(v<<shift) >> shift), false
 		},
 	}
 }
 
-func textField(name, typ string, code byte, prefix int, meta []byte, sqlType int32, most int) testField {
-	return testField{
+func sampleText(name, typ string, code byte, prefix int, meta []byte, sqlType int32, most int) sampleField {
+	return sampleField{
 		column: schema.Column{Name: name, Type: typ}, typ: code, kind: event.ColumnType(code), meta: meta, sqlType: sqlType,
 		value: func(r *rand.Rand) ([]byte, string, bool) {
 			n := r.IntN(most)
@@ -58,19 +58,19 @@ func textField(name, typ string, code byte, prefix int, meta []byte, sqlType int
 			n = min(n, most)
 			s := strings.Repeat("é中x", n)[:n]
 			s = strings.ToValidUTF8(s, "?")
-			return append(leBytes(uint64(len(s)), prefix), s...), s, false
+			return append(sampleLE(uint64(len(s)), prefix), s...), s, false
 		},
 	}
 }
 
-func testFields(long string) []testField {
-	return []testField{
-		intField("id", "int", 4, 3, 4, 0),
-		intField("tiny", "tinyint unsigned", 1, 1, -6, 5),
-		intField("small", "smallint", 2, 2, 5, 0),
-		intField("big", "bigint unsigned", 8, 8, -5, 3),
-		textField(long, "varchar(255)", 15, 1, []byte{0xff, 0}, 12, 255),
-		textField("txt", "text", 252, 2, []byte{2}, 2005, 20000),
+func sampleFields(long string) []sampleField {
+	return []sampleField{
+		sampleInt("id", "int", 4, 3, 4, 0),
+		sampleInt("tiny", "tinyint unsigned", 1, 1, -6, 5),
+		sampleInt("small", "smallint", 2, 2, 5, 0),
+		sampleInt("big", "bigint unsigned", 8, 8, -5, 3),
+		sampleText(long, "varchar(255)", 15, 1, []byte{0xff, 0}, 12, 255),
+		sampleText("txt", "text", 252, 2, []byte{2}, 2005, 20000),
 		{
 			column: schema.Column{Name: "bin", Type: "varbinary(200)"}, typ: 15, kind: event.ColVarchar, meta: []byte{200, 0}, sqlType: 2004,
 			value: func(r *rand.Rand) ([]byte, string, bool) {
@@ -87,7 +87,7 @@ func testFields(long string) []testField {
 			column: schema.Column{Name: "d", Type: "double"}, typ: 5, kind: event.ColDouble, meta: []byte{8}, sqlType: 8,
 			value: func(r *rand.Rand) ([]byte, string, bool) {
 				v := float64(r.IntN(1000)) + 0.5
-				return leBytes(math.Float64bits(v), 8), fmt.Sprintf("%.1f", v), false
+				return sampleLE(math.Float64bits(v), 8), fmt.Sprintf("%.1f", v), false
 			},
 		},
 		{
@@ -101,14 +101,14 @@ func testFields(long string) []testField {
 }
 
 // image is a row for tests.
-type rowImage struct {
+type sampleRow struct {
 	raw  [][]byte // nil is NULL
 	text []string
 	wide []bool
 }
 
-func newRowImage(r *rand.Rand, fs []testField) rowImage {
-	im := rowImage{make([][]byte, len(fs)), make([]string, len(fs)), make([]bool, len(fs))}
+func newSampleRow(r *rand.Rand, fs []sampleField) sampleRow {
+	im := sampleRow{make([][]byte, len(fs)), make([]string, len(fs)), make([]bool, len(fs))}
 	for i, f := range fs {
 		if r.IntN(6) == 0 {
 			continue
@@ -118,7 +118,7 @@ func newRowImage(r *rand.Rand, fs []testField) rowImage {
 	return im
 }
 
-func bitsOf(columns int, set func(i int) bool) []byte {
+func sampleBits(columns int, set func(i int) bool) []byte {
 	b := make([]byte, (columns+7)/8)
 	for i := range columns {
 		if set(i) {
@@ -128,7 +128,7 @@ func bitsOf(columns int, set func(i int) bool) []byte {
 	return b
 }
 
-func (im rowImage) bytes(present []bool) []byte {
+func (im sampleRow) bytes(present []bool) []byte {
 	var nulls []bool
 	var values []byte
 	for i, p := range present {
@@ -137,11 +137,11 @@ func (im rowImage) bytes(present []bool) []byte {
 			values = append(values, im.raw[i]...)
 		}
 	}
-	return append(bitsOf(len(nulls), func(i int) bool { return nulls[i] }), values...)
+	return append(sampleBits(len(nulls), func(i int) bool { return nulls[i] }), values...)
 }
 
 // slowColumns is the obvious way to make a row's columns.
-func slowColumns(fs []testField, im rowImage, present []bool, updated func(i int) bool) []*canalpb.Column {
+func slowColumns(fs []sampleField, im sampleRow, present []bool, updated func(i int) bool) []*canalpb.Column {
 	var list []*canalpb.Column
 	for i, f := range fs {
 		if !present[i] {
@@ -168,7 +168,7 @@ func TestRowsEqualTheSlowTwin(t *testing.T) {
 	const file, tableID = "mysql-bin.000007", 4711
 	for seed := range uint64(300) {
 		r := rand.New(rand.NewPCG(seed, 1))
-		fs := testFields(strings.Repeat("n", 1+r.IntN(200)))
+		fs := sampleFields(strings.Repeat("n", 1+r.IntN(200)))
 		table := &schema.Table{Schema: "s", Name: "t"}
 		m := &event.TableMap{TableID: tableID}
 		for _, f := range fs {
@@ -195,20 +195,20 @@ func TestRowsEqualTheSlowTwin(t *testing.T) {
 		}
 		first[0], second[0] = true, true
 		raw := append([]byte(nil), emptyHeader[:]...)
-		raw = append(raw, leBytes(tableID, 6)...)
+		raw = append(raw, sampleLE(tableID, 6)...)
 		raw = append(raw, 1, 0)
 		if version == 2 {
 			raw = append(raw, 2, 0)
 		}
 		raw = append(raw, byte(len(fs)))
-		raw = append(raw, bitsOf(len(fs), func(i int) bool { return first[i] })...)
+		raw = append(raw, sampleBits(len(fs), func(i int) bool { return first[i] })...)
 		if what == event.Update {
-			raw = append(raw, bitsOf(len(fs), func(i int) bool { return second[i] })...)
+			raw = append(raw, sampleBits(len(fs), func(i int) bool { return second[i] })...)
 		}
 		change := &canalpb.RowChange{TableId: new(int64(tableID)), IsDdl: new(false)}
 		rows := r.IntN(5)
 		for range rows {
-			before := newRowImage(r, fs)
+			before := newSampleRow(r, fs)
 			raw = append(raw, before.bytes(first)...)
 			switch what {
 			case event.Insert:
@@ -218,7 +218,7 @@ func TestRowsEqualTheSlowTwin(t *testing.T) {
 				change.EventType = canalpb.EventType_DELETE.Enum()
 				change.RowDatas = append(change.RowDatas, &canalpb.RowData{BeforeColumns: slowColumns(fs, before, first, func(int) bool { return false })})
 			default:
-				after := newRowImage(r, fs)
+				after := newSampleRow(r, fs)
 				for i := range fs { // most columns do not change
 					if r.IntN(3) > 0 {
 						after.raw[i], after.text[i], after.wide[i] = before.raw[i], before.text[i], before.wide[i]
@@ -267,7 +267,7 @@ func TestRowsEqualTheSlowTwin(t *testing.T) {
 }
 
 // compareWithGoMySQL decodes the same event with another decoder.
-func compareWithGoMySQL(t *testing.T, seed uint64, fs []testField, kind event.Type, raw []byte, change *canalpb.RowChange) {
+func compareWithGoMySQL(t *testing.T, seed uint64, fs []sampleField, kind event.Type, raw []byte, change *canalpb.RowChange) {
 	t.Helper()
 	types := make([]byte, len(fs))
 	var meta []byte
@@ -291,7 +291,7 @@ func compareWithGoMySQL(t *testing.T, seed uint64, fs []testField, kind event.Ty
 	if _, err := p.Parse(head(event.TypeFormatDescription, format)); err != nil {
 		t.Fatal(err)
 	}
-	tm := append(leBytes(4711, 6), 1, 0, 1, 's', 0, 1, 't', 0, byte(len(types)))
+	tm := append(sampleLE(4711, 6), 1, 0, 1, 's', 0, 1, 't', 0, byte(len(types)))
 	tm = append(append(append(tm, types...), byte(len(meta))), meta...)
 	tm = append(tm, make([]byte, (len(types)+7)/8)...)
 	if _, err := p.Parse(head(event.TypeTableMap, tm)); err != nil {
@@ -386,7 +386,7 @@ func benchmarkRows(b *testing.B, kind event.Type, columns, rows int) {
 	m := &event.TableMap{TableID: 1}
 	var one []byte
 	for i := range columns {
-		typ, meta, raw := event.ColLong, uint16(0), leBytes(uint64(i*7919), 4)
+		typ, meta, raw := event.ColLong, uint16(0), sampleLE(uint64(i*7919), 4)
 		declared := "int"
 		switch i % 4 {
 		case 1:
