@@ -140,7 +140,7 @@ func (r *Reader) Run(ctx context.Context, from position.Position, sink Sink) err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = s.raw.Close() })
 	defer stop()
-	st := &stream{r: r, d: d, sink: sink, file: from.File, maps: map[uint64]*mapped{}}
+	st := &stream{r: r, d: d, sink: sink, file: from.File, maps: map[uint64]*mapped{}, next: uint32(from.Offset), fresh: true}
 	st.context = entry.NewContext(from.File, "")
 	err = st.run(ctx)
 	if ctx.Err() != nil {
@@ -177,7 +177,7 @@ func (r *Reader) table(ctx context.Context, name schema.Name) (*schema.Table, er
 var ErrNoTable = errors.New("no structure for the table of a row: it was dropped since, or the account lacks SELECT on it; " +
 	"repair: GRANT SELECT on it, or leave it out by canal.instance.filter.black.regex or canal.instance.filter.table.error=true")
 
-// ErrInsideTransaction is wrapped by the error of rows without a table map
-// before them: the dump did not start at the begin of their transaction. Align
+// ErrInsideTransaction is wrapped by the error of rows without a table map or
+// without the begin of a transaction before them: the dump did not start at the begin of their transaction. Align
 // finds that begin.
 var ErrInsideTransaction = errors.New("row event without a table map: the start position lies inside a transaction")

@@ -28,7 +28,12 @@ type stream struct {
 	// transaction, and the event that ends it.
 	inTransaction bool
 	statements    int // seen so far that may change structures
-	payload       payloadPlace
+	// next is where the event behind the last one starts in its file.
+	next uint32
+	// fresh is true until something came that lies between transactions or
+	// begins or ends one: rows before that are from the middle of one.
+	fresh   bool
+	payload payloadPlace
 }
 
 // payloadPlace is where events come from that a TRANSACTION_PAYLOAD holds; they
@@ -72,6 +77,7 @@ func (s *stream) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		s.place(&h)
 		checksum := s.d.checksum
 		if h.Type == event.TypeFormatDescription {
 			f, err := event.ParseFormat(raw)
@@ -98,6 +104,27 @@ func (s *stream) run(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// place gives an event the position that its header leaves out: MariaDB from
+// 11.4 on writes 0 into the events of a transaction but its last one
+// (binlog_legacy_event_pos). Events that lie in no file have 0 as well.
+func (s *stream) place(h *event.Header) {
+	switch h.Type {
+	case event.TypeRotate, event.TypeHeartbeat, event.TypeHeartbeatV2:
+		return
+	case event.TypeFormatDescription, event.TypeMariaStartEncryption:
+		if h.LogPos == 0 { // sent ahead of a dump that starts further on
+			return
+		}
+	}
+	if h.Flags&event.FlagArtificial != 0 {
+		return
+	}
+	if h.LogPos == 0 {
+		h.LogPos = s.next + h.Length
+	}
+	s.next = h.LogPos
 }
 
 func (s *stream) flush(ctx context.Context) error {
@@ -143,14 +170,16 @@ func (s *stream) event(ctx context.Context, h event.Header, b []byte) error {
 	case event.TypeQuery, event.TypeMariaQueryCompressed:
 		return s.query(ctx, h, b)
 	case event.TypeXID:
-		s.inTransaction = false
+		s.inTransaction, s.fresh = false, false
 		return s.add(ctx, h, entry.KindXID, nil, b, true)
 	case event.TypeMariaGTID:
 		// Flag 1 marks a statement that stands alone; all else opens a transaction.
 		s.inTransaction = len(b) > event.HeaderLen+12 && b[event.HeaderLen+12]&1 == 0
+		s.fresh = false
 	case event.TypeRotate:
 		return s.rotate(ctx, b)
 	case event.TypeTransactionPayload:
+		s.fresh = false
 		return s.expand(ctx, h, b)
 	case event.TypeRowsQuery:
 		return s.accompany(ctx, h, entry.KindRowsQuery, b)
@@ -189,10 +218,11 @@ func (s *stream) accompany(ctx context.Context, h event.Header, kind entry.Kind,
 // rotate starts the context of a new file. Events of two files never share a
 // chunk, so that a chunk's end says where the reader is.
 func (s *stream) rotate(ctx context.Context, b []byte) error {
-	file, _, err := event.ParseRotate(b)
+	file, offset, err := event.ParseRotate(b)
 	if err != nil {
 		return err
 	}
+	s.next = uint32(offset)
 	if file == s.file {
 		return nil
 	}
@@ -229,6 +259,9 @@ func (s *stream) tableMap(ctx context.Context, b []byte) error {
 	id, _, ok := event.RowsTableID(b)
 	if !ok {
 		return fmt.Errorf("table map of %d bytes: %w", len(b), event.ErrShort)
+	}
+	if s.fresh {
+		return fmt.Errorf("table map of id %d: %w", id, ErrInsideTransaction)
 	}
 	raw := b[event.HeaderLen:]
 	m := s.maps[id]
@@ -301,6 +334,7 @@ func (s *stream) compile(ctx context.Context, m *mapped, tm *event.TableMap) err
 // query sorts a QUERY event. Only the exact words are transaction control: a
 // table may be called rn_begin.
 func (s *stream) query(ctx context.Context, h event.Header, b []byte) error {
+	s.fresh = false
 	compressed := h.Type == event.TypeMariaQueryCompressed
 	q, err := event.ParseQuery(b)
 	if err != nil {
