@@ -108,7 +108,9 @@ type Instance struct {
 		start   position.Position       // where the stream started; zero before it is known
 		restart context.CancelCauseFunc // ends the dump that runs; nil when none does
 		back    position.Position       // where a returned client needs the next dump to start
-		lastErr error
+		// returned are the clients that the next dump starts for.
+		returned []meta.ClientID
+		lastErr  error
 	}
 }
 

@@ -3,6 +3,7 @@ package instance
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -168,17 +169,20 @@ func (i *Instance) comeBack(id meta.ClientID) bool {
 	}
 	err := i.store.Attach(id, &c.Cursor.Position)
 	if errors.Is(err, store.ErrBehind) {
-		i.restartAt(c.Cursor.Position)
+		i.restartAt(id, c.Cursor.Position)
 	}
 	return err == nil
 }
 
-// restartAt asks for a new dump from the place; follow empties the store for it
-// once the dump that runs has ended. The other clients go on behind what they
-// acknowledged.
-func (i *Instance) restartAt(p position.Position) {
+// restartAt asks for a new dump from the client's place; follow empties the
+// store for it once the dump that runs has ended, and attaches the client. The
+// other clients go on behind what they acknowledged.
+func (i *Instance) restartAt(id meta.ClientID, p position.Position) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	if !slices.Contains(i.mu.returned, id) {
+		i.mu.returned = append(i.mu.returned, id)
+	}
 	if !i.mu.back.IsZero() && position.Compare(i.mu.back, p) <= 0 {
 		return // asked for already
 	}

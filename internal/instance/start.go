@@ -117,9 +117,18 @@ func (i *Instance) clientsAt(at *position.Cursor) []meta.ClientID {
 func (i *Instance) findStart(ctx context.Context, r *binlog.Reader) (position.Position, error) {
 	i.attach.Lock()
 	defer i.attach.Unlock()
-	if p, ok := i.takeBack(); ok {
+	if p, returned, ok := i.takeBack(); ok {
 		i.store.Reset(store.Mark{File: p.File, Offset: p.Offset})
 		i.committer.restart(p)
+		// Before the dump starts: what the other clients have had is freed at
+		// once, and would be gone when the client asks for it.
+		for _, id := range returned {
+			if c, ok := i.book.Client(id); ok && c.Cursor != nil {
+				if err := i.store.Attach(id, &c.Cursor.Position); err != nil {
+					return p, fmt.Errorf("client %d: %w", id, err)
+				}
+			}
+		}
 		return p, nil
 	}
 	if p := i.committer.Resume(); !p.IsZero() {
@@ -166,22 +175,22 @@ func (i *Instance) findStart(ctx context.Context, r *binlog.Reader) (position.Po
 	return from, nil
 }
 
-// takeBack is the place that a returned client asked for, or the cursor of an
+// takeBack is the place that returned clients asked for, or the cursor of an
 // attached client that lies before it.
-func (i *Instance) takeBack() (position.Position, bool) {
+func (i *Instance) takeBack() (p position.Position, returned []meta.ClientID, ok bool) {
 	i.mu.Lock()
-	p := i.mu.back
-	i.mu.back = position.Position{}
+	p, returned = i.mu.back, i.mu.returned
+	i.mu.back, i.mu.returned = position.Position{}, nil
 	i.mu.Unlock()
 	if p.IsZero() {
-		return p, false
+		return p, nil, false
 	}
 	for _, c := range i.book.Clients() {
 		if c.Cursor != nil && i.store.Attached(c.ID) && position.Compare(c.Cursor.Position, p) < 0 {
 			p = c.Cursor.Position
 		}
 	}
-	return p, true
+	return p, returned, true
 }
 
 func (i *Instance) cursor(p position.Position) position.Cursor {
