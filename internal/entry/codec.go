@@ -96,7 +96,7 @@ type column struct {
 	value  valueKind
 	length lengthKind
 	size   int // bytes of a fixed value
-	a, b   int // precision and scale, digits of a fraction
+	a, b   int // precision and scale, digits of a fraction, number among the JSON columns
 
 	// head is everything between the message's length and the updated flag,
 	// wide the same for an unsigned value above the signed range (its sqlType
@@ -112,6 +112,7 @@ type Codec struct {
 	Name    *TableName
 	columns []column
 	names   []string // for partial JSON, which is rendered with the column's name
+	json    int      // JSON columns
 	header  []byte   // schemaName and tableName, ready for a header
 	tableID []byte   // RowChange up to rowDatas without eventType: tableId
 	charset *render.Charset
@@ -140,6 +141,10 @@ func Compile(t *schema.Table, m *event.TableMap, o Options) (*Codec, error) {
 	for i, mc := range m.Columns {
 		c.columns[i] = compileColumn(i, mc, &t.Columns[i], o)
 		c.names[i] = t.Columns[i].Name
+		if c.columns[i].json {
+			c.columns[i].a = c.json
+			c.json++
+		}
 	}
 	return c, nil
 }

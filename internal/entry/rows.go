@@ -206,7 +206,7 @@ func (w *Worker) twoImages(b []byte, c *Codec, images []byte, partial bool) (_ [
 	used := 0
 	var diffs []byte
 	if partial {
-		if used, diffs, err = partialBits(c, after, s.second); err != nil {
+		if used, diffs, err = partialBits(c, after); err != nil {
 			return b, 0, false, err
 		}
 		after = after[used:]
@@ -268,13 +268,11 @@ func split(c *Codec, image []byte, columns []int, cells []cell, diffs []byte) (i
 		return 0, errImage
 	}
 	nulls := image[:p]
-	json := 0
 	for k, i := range columns {
 		cl, col := &cells[i], &c.columns[i]
 		*cl = cell{present: true, null: bit(nulls, k)}
 		if col.json && diffs != nil {
-			cl.partial = bit(diffs, json) && !cl.null
-			json++
+			cl.partial = bit(diffs, col.a) && !cl.null
 		}
 		if cl.null {
 			continue
@@ -291,26 +289,20 @@ func split(c *Codec, image []byte, columns []int, cells []cell, diffs []byte) (i
 }
 
 // partialBits reads what stands before the after image of a PARTIAL_UPDATE_ROWS
-// event: the row's value options and, if they say so, a bit for each JSON
-// column of the image that tells a diff from a document.
-func partialBits(c *Codec, b []byte, columns []int) (used int, diffs []byte, err error) {
+// event: the row's value options and, if they say so, a bit that tells a diff
+// from a document for each JSON column of the table, in the image or not.
+func partialBits(c *Codec, b []byte) (used int, diffs []byte, err error) {
 	if len(b) < 1 {
 		return 0, nil, errImage
 	}
 	if b[0]&1 == 0 {
 		return 1, nil, nil
 	}
-	json := 0
-	for _, i := range columns {
-		if c.columns[i].json {
-			json++
-		}
-	}
-	n := (json + 7) / 8
+	n := (c.json + 7) / 8
 	if len(b) < 1+n {
 		return 0, nil, errImage
 	}
-	return 1 + n, b[1 : 1+n], nil
+	return 1 + n, b[1 : 1+n : 1+n], nil
 }
 
 // valueSize tells how many bytes of length stand first and how many the value
