@@ -50,6 +50,7 @@ type column struct {
 
 func hasFraction(v harness.Version) bool { return v.AtLeast(5, 6) } // and MariaDB's are newer
 func hasJSON(v harness.Version) bool     { return v.MySQL() && v.AtLeast(5, 7) }
+
 func maria(major, minor int) func(harness.Version) bool {
 	return func(v harness.Version) bool { return !v.MySQL() && v.AtLeast(major, minor) }
 }
