@@ -86,6 +86,9 @@ func (w *Worker) rowsEvent(b []byte, e *Event, raw []byte) ([]byte, error) {
 		default:
 			b, n, counted, err = w.twoImages(b, c, images, e.Header.Type == event.TypePartialUpdateRows)
 		}
+		if err == nil && len(b) > w.most {
+			err = errTooLarge // now, not only once a hostile event has filled the memory
+		}
 		if err != nil {
 			return b, fmt.Errorf("row %d: %w", rows+1, err)
 		}

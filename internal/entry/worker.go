@@ -2,7 +2,9 @@ package entry
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -25,6 +27,7 @@ type Worker struct {
 	items   []Item
 	itemsAt int
 
+	most   int    // bytes of a segment
 	prefix []byte // of the entry being written
 	rows   rowState
 	plain  []byte // an inflated event
@@ -35,8 +38,14 @@ func NewWorker(pool *Pool, loc *time.Location, charset *render.Charset) *Worker 
 	if charset == nil {
 		charset = utf8Charset
 	}
-	return &Worker{pool: pool, zone: render.NewZone(loc), charset: charset}
+	return &Worker{pool: pool, zone: render.NewZone(loc), charset: charset, most: maxSegmentBytes}
 }
+
+// maxSegmentBytes is what a message of protobuf can hold, and the offsets of items.
+const maxSegmentBytes = math.MaxInt32
+
+// errTooLarge is what an event gives whose entry no client could take.
+var errTooLarge = errors.New("entry of more than 2 GiB")
 
 // itemBlock is how many items are allocated at a time once an instance is busy.
 const itemBlock = 1024
@@ -70,7 +79,10 @@ func (w *Worker) Transcode(c *Chunk) (*Segment, error) {
 		e := &c.Events[i]
 		raw := c.Buf[e.Off : e.Off+e.Len]
 		var err error
-		if b, err = w.event(b, e, raw); err != nil {
+		if b, err = w.event(b, e, raw); err == nil && len(b) > w.most {
+			err = errTooLarge
+		}
+		if err != nil {
 			failed := &EventError{File: e.Context.File, Offset: e.Offset, Type: e.Header.Type, Err: err}
 			if e.Codec != nil {
 				failed.Table = e.Codec.Name
@@ -247,14 +259,7 @@ func (w *Worker) query(b []byte, e *Event, sql []byte, tableName bool) []byte {
 // statement is the entry of a statement that is no transaction control: without
 // names, as Canal sends every statement that its parser does not understand.
 func (w *Worker) statement(b []byte, e *Event, raw []byte) ([]byte, error) {
-	if e.Header.Type == event.TypeMariaQueryCompressed {
-		plain, err := inflateQuery(w.plain[:0], raw)
-		if err != nil {
-			return b, err
-		}
-		w.plain, raw = plain, plain
-	}
-	q, err := event.ParseQuery(raw)
+	q, err := w.parseQuery(e, raw)
 	if err != nil {
 		return b, err
 	}
@@ -270,15 +275,28 @@ func (w *Worker) statement(b []byte, e *Event, raw []byte) ([]byte, error) {
 	return w.entry(b, e, nil, RowData, EventQuery, body), nil
 }
 
+// parseQuery reads a QUERY event, which MariaDB may have compressed. The
+// statement is valid until the next call.
+func (w *Worker) parseQuery(e *Event, raw []byte) (event.Query, error) {
+	if e.Header.Type == event.TypeMariaQueryCompressed {
+		plain, err := inflateQuery(w.plain[:0], raw)
+		if err != nil {
+			return event.Query{}, err
+		}
+		w.plain, raw = plain, plain
+	}
+	return event.ParseQuery(raw)
+}
+
 // xa handles the four XA statements. The xid is what follows the upper-case
 // words, leading blank included.
 func (w *Worker) xa(b []byte, e *Event, raw []byte) ([]byte, error) {
-	q, err := event.ParseQuery(raw)
+	q, err := w.parseQuery(e, raw)
 	if err != nil {
 		return b, err
 	}
 	sql := string(w.text(q.SQL))
-	upper := strings.ToUpper(sql)
+	upper := strings.ToUpper(strings.TrimSpace(sql))
 	for _, kind := range []string{"XA START", "XA END", "XA COMMIT", "XA ROLLBACK"} {
 		if !strings.HasPrefix(upper, kind) {
 			continue
