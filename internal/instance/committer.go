@@ -17,6 +17,10 @@ const (
 	emptyMost           = 8192
 )
 
+// bufferMostBytes ends a flush group of large entries early: Canal counts
+// entries only, and a thousand of them may be gigabytes.
+const bufferMostBytes = 4 << 20
+
 // committer puts entries into the store in flush groups, by the rules of
 // Canal's transaction buffer and sink. It belongs to one goroutine; where it
 // stands may be asked by any.
@@ -25,6 +29,7 @@ type committer struct {
 	transactionSize int  // entries that are buffered at most
 	filterMarkers   bool // canal.instance.filter.transaction.entry
 	buffered        []store.Slot
+	bufferedBytes   int
 	out             []store.Slot
 	ends            []int
 	next            position.Position // resume place once out is put
@@ -51,7 +56,7 @@ func (c *committer) Resume() position.Position {
 // begin prepares for a new dump. What was buffered of a transaction comes again.
 func (c *committer) begin() {
 	c.drop(c.buffered)
-	c.buffered = c.buffered[:0]
+	c.buffered, c.bufferedBytes = c.buffered[:0], 0
 	c.next = position.Position{}
 	c.passing = c.mu.last != store.Mark{}
 }
@@ -68,13 +73,14 @@ func (c *committer) restart(from position.Position) {
 
 // commit takes over the caller's hold on the segment.
 func (c *committer) commit(ctx context.Context, seg *entry.Segment) error {
+	stored := c.open // flush goes ahead of what the store has
 	seg.Retain(len(seg.Items))
 	defer seg.Release(1)
 	for i := range seg.Items {
 		it := &seg.Items[i]
 		if it.Type == entry.Heartbeat {
 			seg.Release(1)
-			c.flush()
+			c.flush(true)
 			continue
 		}
 		if c.passing {
@@ -86,22 +92,25 @@ func (c *committer) commit(ctx context.Context, seg *entry.Segment) error {
 		}
 		c.add(store.Slot{Segment: seg, Index: int32(i)}, it)
 	}
-	return c.put(ctx)
+	return c.put(ctx, stored)
 }
 
 // add is Canal's transaction buffer.
 func (c *committer) add(s store.Slot, it *entry.Item) {
 	if it.Type == entry.TransactionBegin {
-		c.flush()
+		c.flush(false)
 	}
 	c.buffered = append(c.buffered, s)
-	if it.Type == entry.TransactionEnd || it.Type == entry.RowData && !it.Event.IsDML() || len(c.buffered) >= c.transactionSize {
-		c.flush()
+	c.bufferedBytes += it.Len()
+	if it.Type == entry.TransactionEnd || it.Type == entry.RowData && !it.Event.IsDML() ||
+		len(c.buffered) >= c.transactionSize || c.bufferedBytes >= bufferMostBytes {
+		c.flush(false)
 	}
 }
 
-// flush is Canal's sink for one flush group: it goes to out, or is dropped.
-func (c *committer) flush() {
+// flush is Canal's sink for one flush group: it goes to out, or is dropped. A
+// group that a heartbeat ends is never dropped: it may be a begin alone.
+func (c *committer) flush(heartbeat bool) {
 	if len(c.buffered) == 0 {
 		return
 	}
@@ -111,6 +120,9 @@ func (c *committer) flush() {
 		c.next.Offset = lastItem.EndOffset()
 	}
 	ended := lastItem.Type == entry.TransactionEnd
+	if c.buffered[0].Item().Type == entry.TransactionBegin {
+		c.open = false // the one before it ended without an entry, as a rollback does
+	}
 	group := c.buffered
 	if c.filterMarkers {
 		group = c.withoutMarkers(group)
@@ -123,14 +135,14 @@ func (c *committer) flush() {
 		}
 	}
 	// Markers alone are an empty transaction, unless they close one that is stored in part.
-	if len(group) > 0 && (rows || c.open && ended || c.emptyPasses(group[0].Item())) {
+	if len(group) > 0 && (rows || heartbeat || c.open && ended || c.emptyPasses(group[0].Item())) {
 		c.out = append(c.out, group...)
 		c.ends = append(c.ends, len(c.out))
-		c.open = !ended
+		c.open = !ended && !lastItem.Resume
 	} else {
 		c.drop(group)
 	}
-	c.buffered = c.buffered[:0]
+	c.buffered, c.bufferedBytes = c.buffered[:0], 0
 }
 
 func (c *committer) emptyPasses(first *entry.Item) bool {
@@ -172,14 +184,18 @@ func (c *committer) drop(slots []store.Slot) {
 	}
 }
 
-// put hands the flush groups of a segment to the store and waits while it is full.
-func (c *committer) put(ctx context.Context) error {
+// put hands the flush groups of a segment to the store and waits while it is
+// full. open says whether a transaction was open in the store before.
+func (c *committer) put(ctx context.Context, open bool) error {
 	var err error
 	if len(c.out) > 0 {
 		mark := store.MarkOf(c.out[len(c.out)-1].Item())
 		var n int
 		n, err = c.store.Put(ctx, c.out, c.ends)
 		if err != nil {
+			// What was refused comes again. How the accepted part ended is not
+			// known any more; taken for open, at most one empty transaction passes.
+			c.open = open || n > 0
 			if n > 0 {
 				// The accepted entries may be freed by now; the first that was not
 				// accepted is still held, and all before it were put.
