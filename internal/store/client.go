@@ -21,10 +21,11 @@ func (s *Store) Attach(id meta.ClientID, cursor *position.Position) error {
 	if s.mu.clients[id] != nil {
 		return nil
 	}
-	c := &client{nextID: s.firstID, active: time.Now()}
+	c := &client{nextID: max(s.firstID, s.mu.nextIDs[id]), active: time.Now()}
 	if cursor != nil {
 		c.mark = Mark{File: cursor.File, Offset: cursor.Offset}
-		if c.mark.Compare(Mark{File: s.mu.floor.File, Offset: s.mu.floor.Offset}) < 0 {
+		d := c.mark.Compare(Mark{File: s.mu.floor.File, Offset: s.mu.floor.Offset})
+		if d < 0 || d == 0 && s.mu.floorInside {
 			return ErrBehind
 		}
 		c.skipping = true
@@ -47,6 +48,7 @@ func (s *Store) Detach(id meta.ClientID) {
 		return
 	}
 	delete(s.mu.clients, id)
+	s.mu.nextIDs[id] = c.nextID
 	for _, w := range c.waiters {
 		close(w.wake)
 	}

@@ -94,18 +94,22 @@ type Store struct {
 
 	mu struct {
 		sync.Mutex
-		ring     []Slot // of a power of two; sequence n lies at n & (len-1)
-		first    int64  // sequence of the oldest entry held
-		put      int64  // sequence behind the newest
-		bytes    int64  // of all entries ever put
-		freed    int64  // of all entries ever freed
-		rows     int64
-		floor    Mark // everything behind it is held or still to come
-		clients  map[meta.ClientID]*client
-		space    chan struct{} // closed when the blocked Put may look again; nil when none waits
-		blockedT time.Time     // since when Put waits; zero when it does not
-		closed   bool
-		lastPut  Times
+		ring  []Slot // of a power of two; sequence n lies at n & (len-1)
+		first int64  // sequence of the oldest entry held
+		put   int64  // sequence behind the newest
+		bytes int64  // of all entries ever put
+		freed int64  // of all entries ever freed
+		rows  int64
+		floor Mark // everything behind it is held or still to come
+		// floorInside is true when the entry at floor was freed and ended no
+		// transaction: a client whose cursor stands there may not have had it.
+		floorInside bool
+		clients     map[meta.ClientID]*client
+		nextIDs     map[meta.ClientID]int64 // of clients that were detached
+		space       chan struct{}           // closed when the blocked Put may look again; nil when none waits
+		blockedT    time.Time               // since when Put waits; zero when it does not
+		closed      bool
+		lastPut     Times
 	}
 	done chan struct{}
 }
@@ -155,6 +159,7 @@ func New(cfg Config, start Mark, firstID int64) *Store {
 	}
 	s := &Store{cfg: cfg, maxByte: int64(cfg.Slots) * cfg.Unit, firstID: max(firstID, 1), done: make(chan struct{})}
 	s.mu.clients = map[meta.ClientID]*client{}
+	s.mu.nextIDs = map[meta.ClientID]int64{}
 	s.mu.ring = make([]Slot, minRing)
 	s.mu.floor = start
 	return s
@@ -182,7 +187,7 @@ func (s *Store) Reset(start Mark) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.dropLocked()
-	s.mu.floor = start
+	s.mu.floor, s.mu.floorInside = start, false
 	for _, c := range s.mu.clients {
 		c.get, c.ack, c.getBytes, c.ackBytes = s.mu.put, s.mu.put, s.mu.bytes, s.mu.bytes
 		c.batches = nil
@@ -327,6 +332,7 @@ func (s *Store) freeLocked(to int64) {
 		s.mu.freed += int64(it.Len())
 		if n == to-1 {
 			s.mu.floor = MarkOf(it)
+			s.mu.floorInside = !it.Resume && it.Type != entry.TransactionEnd
 		}
 		if sl.Segment != seg {
 			if seg != nil {
