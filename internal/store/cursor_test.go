@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"testing/synctest"
 
 	"github.com/canald/canald/internal/position"
 	"github.com/canald/canald/internal/store"
@@ -104,5 +105,44 @@ func TestCursorInsideAPayload(t *testing.T) {
 	}
 	if err := st.Attach(2, at); !errors.Is(err, store.ErrBehind) {
 		t.Errorf("half of the payload is gone: %v", err)
+	}
+}
+
+// What a rollback brings back is there for a get that waits.
+func TestRollbackWakesAGet(t *testing.T) {
+	for name, cfg := range map[string]store.Config{"items": items, "memory": {Unit: 1}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				st := store.New(cfg, store.Mark{}, 1)
+				defer st.Close()
+				if err := st.Attach(1, nil); err != nil {
+					t.Fatal(err)
+				}
+				put(t, st, newSource(t).make("bde", 0))
+				if id, got := get(t, st, 1, 1000); id != 1 || len(got) != 3 {
+					t.Fatalf("batch %d holds %v", id, got)
+				}
+				done := make(chan *store.Batch, 1)
+				go func() {
+					b, err := st.Get(t.Context(), 1, 3, store.Forever)
+					if err != nil {
+						t.Error(err)
+					}
+					done <- b
+				}()
+				synctest.Wait()
+				if len(done) != 0 {
+					t.Fatal("a get was answered with nothing there")
+				}
+				if err := st.Rollback(1, 0); err != nil {
+					t.Fatal(err)
+				}
+				b := <-done
+				defer b.Release()
+				if got := numbers(t, b); b.ID != 2 || got[0] != 1 {
+					t.Errorf("batch %d holds %v", b.ID, got)
+				}
+			})
+		})
 	}
 }
