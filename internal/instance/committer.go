@@ -19,7 +19,7 @@ const (
 
 // bufferMostBytes ends a flush group of large entries early: Canal counts
 // entries only, and a thousand of them may be gigabytes.
-const bufferMostBytes = 4 << 20
+const bufferMostBytes = 1 << 20
 
 // committer puts entries into the store in flush groups, by the rules of
 // Canal's transaction buffer and sink. It belongs to one goroutine; where it
