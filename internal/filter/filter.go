@@ -44,10 +44,11 @@ func New(list string) (*Filter, error) {
 	slices.SortStableFunc(items, func(a, b string) int { return len(b) - len(a) })
 	wrapped := make([]string, len(items))
 	for i, item := range items {
+		item = strings.TrimLeft(item, leadingQuantifiers)
 		// On its own too: a backslash at the end would make a letter of the "$".
 		for _, p := range []string{item, "^" + item + "$"} {
 			if _, err := compile(p); err != nil {
-				return nil, fmt.Errorf("pattern %q: %w", item, err)
+				return nil, fmt.Errorf("pattern %q: %w", items[i], err)
 			}
 		}
 		wrapped[i] = "^" + item + "$"
@@ -59,13 +60,19 @@ func New(list string) (*Filter, error) {
 	return &Filter{re: re}, nil
 }
 
-// compile accepts what Canal's engine accepts: a quantifier at the start of a
-// pattern, as in "*.*", repeats nothing.
+// leadingQuantifiers stand at the start of a pattern such as "*.*". Canal's
+// engine takes them to repeat the "^" before the pattern, which changes nothing.
+const leadingQuantifiers = "*+?"
+
+// classes are the bracket names that Canal's engine knows and this one does not.
+var classes = strings.NewReplacer(
+	"[:alpha:]", `\p{L}`, "[:lower:]", `\p{L}`, "[:upper:]", `\p{L}`, // names and patterns have no case
+	"[:alnum:]", `\p{L}\p{Nd}`, "[:digit:]", `\d`, "[:word:]", `\w`, "[:space:]", `\s`,
+	"[:punct:]", `\p{P}\p{S}`, "[:xdigit:]", `0-9a-f`,
+)
+
 func compile(pattern string) (*regexp2.Regexp, error) {
-	if strings.HasPrefix(pattern, "*") {
-		pattern = "." + pattern
-	}
-	re, err := regexp2.Compile(strings.ReplaceAll(pattern, "^*", "^.*"), regexp2.IgnoreCase|regexp2.Singleline)
+	re, err := regexp2.Compile(classes.Replace(pattern), regexp2.IgnoreCase|regexp2.Singleline)
 	if err != nil {
 		return nil, err
 	}
