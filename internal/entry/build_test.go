@@ -293,8 +293,8 @@ func (t *table) column(i int, v value, updated bool) *canalpb.Column {
 	k := t.kinds[i]
 	sql := k.sql
 	c := &canalpb.Column{
-		Index: proto.Int32(int32(i)), Name: proto.String(t.columns[i].Name), IsKey: proto.Bool(t.columns[i].Key),
-		Updated: proto.Bool(updated), IsNull: proto.Bool(v.null), MysqlType: proto.String(k.name),
+		Index: new(int32(i)), Name: new(t.columns[i].Name), IsKey: new(t.columns[i].Key),
+		Updated: new(updated), IsNull: new(v.null), MysqlType: new(k.name),
 	}
 	if v.null {
 		if k.null != 0 {
@@ -304,9 +304,9 @@ func (t *table) column(i int, v value, updated bool) *canalpb.Column {
 		if k.unsigned && v.raw[len(v.raw)-1] >= 0x80 {
 			sql = k.wide
 		}
-		c.Value = proto.String(t.textOf(i, v))
+		c.Value = new(t.textOf(i, v))
 	}
-	c.SqlType = proto.Int32(int32(sql))
+	c.SqlType = new(int32(sql))
 	return c
 }
 
@@ -355,7 +355,7 @@ func (t *table) slow(tb testing.TB, ctx *entry.Context, props []*canalpb.Pair, k
 	tb.Helper()
 	op, _, _ := kind.Rows()
 	et := canalpb.EventType(op)
-	rc := &canalpb.RowChange{TableId: proto.Int64(int64(t.id)), EventType: &et, IsDdl: proto.Bool(false)}
+	rc := &canalpb.RowChange{TableId: new(int64(t.id)), EventType: &et, IsDdl: new(false)}
 	counted := 0
 	for _, r := range rows {
 		rc.RowDatas = append(rc.RowDatas, t.rowData(op, r))
@@ -365,10 +365,10 @@ func (t *table) slow(tb testing.TB, ctx *entry.Context, props []*canalpb.Pair, k
 		}
 	}
 	if counted > 0 {
-		props = append(props, &canalpb.Pair{Key: proto.String("rowsCount"), Value: proto.String(strconv.Itoa(counted))})
+		props = append(props, &canalpb.Pair{Key: new("rowsCount"), Value: new(strconv.Itoa(counted))})
 	}
 	h := slowHeader(ctx, raw)
-	h.SchemaName, h.TableName, h.EventType, h.Props = proto.String(t.schema), proto.String(t.name), &et, props
+	h.SchemaName, h.TableName, h.EventType, h.Props = new(t.schema), new(t.name), &et, props
 	return frame(tb, h, canalpb.EntryType_ROWDATA, rc)
 }
 
@@ -376,12 +376,12 @@ func slowHeader(ctx *entry.Context, raw []byte) *canalpb.Header {
 	h := headerOf(raw)
 	source := canalpb.Type_MYSQL
 	out := &canalpb.Header{
-		Version: proto.Int32(1), LogfileName: proto.String(ctx.File), LogfileOffset: proto.Int64(int64(h.Start())),
-		ServerId: proto.Int64(int64(h.ServerID)), ServerenCode: proto.String("UTF-8"), ExecuteTime: proto.Int64(int64(h.Timestamp) * 1000),
-		SourceType: &source, EventLength: proto.Int64(int64(h.Length)),
+		Version: proto.Int32(1), LogfileName: new(ctx.File), LogfileOffset: new(int64(h.Start())),
+		ServerId: new(int64(h.ServerID)), ServerenCode: new("UTF-8"), ExecuteTime: new(int64(h.Timestamp) * 1000),
+		SourceType: &source, EventLength: new(int64(h.Length)),
 	}
 	if ctx.GTID != "" {
-		out.Gtid = proto.String(ctx.GTID)
+		out.Gtid = new(ctx.GTID)
 	}
 	return out
 }

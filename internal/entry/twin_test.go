@@ -21,9 +21,9 @@ var (
 	gtidContext  = entry.NewContext("mysql-bin.000003", "08b4f78b-e71c-11f1-a7f3-02fc00000001:1-4",
 		[2]string{"curtGtid", "08b4f78b-e71c-11f1-a7f3-02fc00000001:4"}, [2]string{"curtGtidSn", "7"}, [2]string{"curtGtidLct", "6"})
 	gtidProps = []*canalpb.Pair{
-		{Key: proto.String("curtGtid"), Value: proto.String("08b4f78b-e71c-11f1-a7f3-02fc00000001:4")},
-		{Key: proto.String("curtGtidSn"), Value: proto.String("7")},
-		{Key: proto.String("curtGtidLct"), Value: proto.String("6")},
+		{Key: new("curtGtid"), Value: new("08b4f78b-e71c-11f1-a7f3-02fc00000001:4")},
+		{Key: new("curtGtidSn"), Value: new("7")},
+		{Key: new("curtGtidLct"), Value: new("6")},
 	}
 )
 
@@ -324,8 +324,7 @@ func TestUpdateWithoutSecondImage(t *testing.T) {
 // table, whether the image has it or not.
 func TestPartialJSON(t *testing.T) {
 	diff := func(path, text string) value { // replace at path by a string
-		d := append([]byte{0}, lenPrefixed([]byte(path))...)
-		d = append([]byte{0, byte(len(path))}, path...)
+		d := append([]byte{0, byte(len(path))}, path...)
 		v := append([]byte{12, byte(len(text))}, text...)
 		d = append(append(d, byte(len(v))), v...)
 		return value{raw: d, partial: true}
@@ -343,8 +342,11 @@ func TestPartialJSON(t *testing.T) {
 		{"NULL beside a diff", 2, image{doc, doc}, image{{null: true}, diff("$.a", "x")}},
 		{"no diff at all", 1, image{doc}, image{doc}},
 		{"a column left out before the diff", 2, image{doc, doc}, image{absent, diff("$.a", "x")}},
-		{"nine columns, one in the image", 9, image{doc, doc, doc, doc, doc, doc, doc, doc, doc},
-			image{absent, absent, absent, absent, absent, absent, absent, absent, diff("$.i", "z")}},
+		{
+			"nine columns, one in the image", 9,
+			image{doc, doc, doc, doc, doc, doc, doc, doc, doc},
+			image{absent, absent, absent, absent, absent, absent, absent, absent, diff("$.i", "z")},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			tab := (&table{id: 7, schema: "d", name: "t"}).add("k", "int", true)
