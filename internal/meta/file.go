@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -39,6 +40,10 @@ type File struct {
 	dir  string
 	log  *zap.Logger
 	last []byte // what meta.dat holds
+
+	// What disks refuse: prepare is prepareFile, link is os.Link.
+	prepare func(dir, name string, raw []byte) (tmp string, err error)
+	link    func(from, to string) error
 }
 
 // NewFile makes a keeper below the data folder; the destination's own folder is
@@ -56,7 +61,23 @@ func NewFile(dataDir, destination string, log *zap.Logger) (*File, error) {
 	if err := os.Remove(probe.Name()); err != nil {
 		return nil, fmt.Errorf("data folder %s can not read/write: %w", dir, err)
 	}
-	return &File{dir: dir, log: log}, nil
+	removeLeftovers(dir)
+	return &File{dir: dir, log: log, prepare: prepareFile, link: os.Link}, nil
+}
+
+// removeLeftovers removes what a crash left half written.
+func removeLeftovers(dir string) {
+	names, _ := os.ReadDir(dir)
+	for _, n := range names {
+		for _, prefix := range []string{".probe-", "." + metaName + "-", "." + startName + "-"} {
+			if strings.HasPrefix(n.Name(), prefix) {
+				_ = os.Remove(filepath.Join(dir, n.Name()))
+			}
+		}
+	}
+	for _, g := range generations {
+		_ = os.Remove(filepath.Join(dir, g+tmpSuffix))
+	}
 }
 
 // Names below the folder of a destination. Generations are links to what
@@ -64,6 +85,7 @@ func NewFile(dataDir, destination string, log *zap.Logger) (*File, error) {
 const (
 	metaName  = "meta.dat"
 	startName = "start.dat"
+	tmpSuffix = ".tmp"
 	// maxFileBytes bounds what is read; a million clients are below it.
 	maxFileBytes = 256 << 20
 )
@@ -118,12 +140,16 @@ func (f *File) Load(_ context.Context, destination string) (State, error) {
 			continue
 		}
 		aside := path + ".bad-" + time.Now().Format("20060102-150405")
-		if err := os.Rename(path, aside); err != nil {
-			return state, fmt.Errorf("keep the broken %s: %w", path, err)
+		// meta.dat stays until another takes its place: a folder without one
+		// would be a first start, should this process end here.
+		if err := f.copyFile(path, aside); err != nil {
+			if err := os.Rename(path, aside); err != nil {
+				return state, fmt.Errorf("keep the broken %s: %w", path, err)
+			}
 		}
 		f.log.Error("meta.dat is broken; going on with an earlier generation",
 			zap.String("file", path), zap.String("generation", g), zap.String("kept_as", aside), zap.Error(reason))
-		if err := writeFile(f.dir, metaName, raw); err != nil {
+		if err := f.write(metaName, raw, nil); err != nil {
 			return state, err
 		}
 		state.Clients, f.last = clients, raw
@@ -172,16 +198,8 @@ func (f *File) loadStart() (*position.Cursor, error) {
 // Save writes what changed: temp file, fsync, rename, fsync of the folder. With
 // no client meta.dat is left as it is, as Canal leaves it.
 func (f *File) Save(_ context.Context, s State) error {
-	if s.Start != nil {
-		raw, err := json.Marshal(s.Start)
-		if err != nil {
-			return err
-		}
-		if old, err := os.ReadFile(filepath.Join(f.dir, startName)); err != nil || !bytes.Equal(old, raw) {
-			if err := writeFile(f.dir, startName, raw); err != nil {
-				return err
-			}
-		}
+	if err := f.saveStart(s.Start); err != nil {
+		return err
 	}
 	if len(s.Clients) == 0 {
 		return nil
@@ -193,14 +211,29 @@ func (f *File) Save(_ context.Context, s State) error {
 	if bytes.Equal(raw, f.last) {
 		return nil
 	}
-	if err := f.keepGenerations(); err != nil {
-		return err
-	}
-	if err := writeFile(f.dir, metaName, raw); err != nil {
+	if err := f.write(metaName, raw, f.keepGenerations); err != nil {
 		return err
 	}
 	f.last = raw
 	return nil
+}
+
+func (f *File) saveStart(start *position.Cursor) error {
+	path := filepath.Join(f.dir, startName)
+	if start == nil {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("forget the start: %w", err)
+		}
+		return nil
+	}
+	raw, err := json.Marshal(start)
+	if err != nil {
+		return err
+	}
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, raw) {
+		return nil
+	}
+	return f.write(startName, raw, nil)
 }
 
 // Encode is a state in the bytes of meta.dat.
@@ -221,18 +254,18 @@ func Encode(s State) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte{'\n'}), nil
 }
 
-// keepGenerations links the files of before under their next name. meta.dat
+// keepGenerations puts the files of before under their next name. meta.dat
 // itself is never missing.
 func (f *File) keepGenerations() error {
 	names := append([]string{metaName}, generations...)
 	for i := len(names) - 1; i > 0; i-- {
 		from, to := filepath.Join(f.dir, names[i-1]), filepath.Join(f.dir, names[i])
-		tmp := to + ".tmp"
+		if st, err := os.Stat(from); err != nil || !st.Mode().IsRegular() {
+			continue
+		}
+		tmp := to + tmpSuffix
 		_ = os.Remove(tmp)
-		if err := os.Link(from, tmp); err != nil {
-			if errors.Is(err, fs.ErrNotExist) {
-				continue
-			}
+		if err := f.copyFile(from, tmp); err != nil {
 			return fmt.Errorf("keep an earlier generation: %w", err)
 		}
 		if err := os.Rename(tmp, to); err != nil {
@@ -241,6 +274,23 @@ func (f *File) keepGenerations() error {
 		_ = os.Remove(tmp) // rename leaves both names when they are one file already
 	}
 	return nil
+}
+
+// copyFile makes a second name for a file, or a copy where the file system has
+// no hard links.
+func (f *File) copyFile(from, to string) error {
+	if f.link(from, to) == nil {
+		return nil
+	}
+	raw, err := readFile(from)
+	if err != nil {
+		return err
+	}
+	tmp, err := f.prepare(f.dir, metaName, raw)
+	if err != nil {
+		return err
+	}
+	return os.Rename(tmp, to)
 }
 
 func readFile(path string) ([]byte, error) {
@@ -254,38 +304,52 @@ func readFile(path string) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
-// writeFile replaces a file so that a crash leaves the old or the new content.
-func writeFile(dir, name string, raw []byte) (err error) {
-	tmp, err := os.CreateTemp(dir, "."+name+"-*")
+// write replaces a file so that a crash leaves the old or the new content.
+// before runs when nothing is left that a full disk could refuse; nil does nothing.
+func (f *File) write(name string, raw []byte, before func() error) error {
+	path := filepath.Join(f.dir, name)
+	tmp, err := f.prepare(f.dir, name, raw)
 	if err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
+		return fmt.Errorf("write %s: %w", path, err)
 	}
-	defer func() {
-		if err != nil {
-			_ = tmp.Close()
-			_ = os.Remove(tmp.Name())
-			err = fmt.Errorf("write %s: %w", filepath.Join(dir, name), err)
+	if before != nil {
+		if err := before(); err != nil {
+			_ = os.Remove(tmp)
+			return err
 		}
-	}()
-	if _, err = tmp.Write(raw); err != nil {
-		return err
 	}
-	if err = tmp.Chmod(0o644); err != nil {
-		return err
+	if err := os.Rename(tmp, path); err != nil {
+		_ = os.Remove(tmp)
+		return fmt.Errorf("write %s: %w", path, err)
 	}
-	if err = tmp.Sync(); err != nil {
-		return err
-	}
-	if err = tmp.Close(); err != nil {
-		return err
-	}
-	if err = os.Rename(tmp.Name(), filepath.Join(dir, name)); err != nil {
-		return err
-	}
-	d, err := os.Open(dir)
+	d, err := os.Open(f.dir)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = d.Close() }()
 	return d.Sync()
+}
+
+// prepareFile makes a file beside the one to replace that is whole on disk.
+func prepareFile(dir, name string, raw []byte) (tmp string, err error) {
+	file, err := os.CreateTemp(dir, "."+name+"-*")
+	if err != nil {
+		return "", err
+	}
+	defer func() {
+		if err != nil {
+			_ = file.Close()
+			_ = os.Remove(file.Name())
+		}
+	}()
+	if _, err = file.Write(raw); err != nil {
+		return "", err
+	}
+	if err = file.Chmod(0o644); err != nil {
+		return "", err
+	}
+	if err = file.Sync(); err != nil {
+		return "", err
+	}
+	return file.Name(), file.Close()
 }
