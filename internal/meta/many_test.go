@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/zap"
@@ -56,29 +57,33 @@ func TestBookIsUsedByMany(t *testing.T) {
 
 // A subscription is saved at once, an ack with the period.
 func TestWhatIsUrgent(t *testing.T) {
-	k := &flaky{}
-	book := meta.NewBook(meta.State{Destination: "d"})
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	done := make(chan error, 1)
-	go func() { done <- book.Run(ctx, k, time.Hour, zap.NewNop()) }()
-	book.Subscribe(1, "")
-	deadline := time.Now().Add(5 * time.Second)
-	for {
-		if calls, _ := k.seen(); calls > 0 {
-			break
+	synctest.Test(t, func(t *testing.T) {
+		k := &flaky{}
+		book := meta.NewBook(meta.State{Destination: "d"})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- book.Run(ctx, k, time.Hour, zap.NewNop()) }()
+		book.Subscribe(1, "")
+		synctest.Wait()
+		if calls, _ := k.seen(); calls != 1 {
+			t.Fatalf("%d saves right behind a subscription", calls)
 		}
-		if time.Now().After(deadline) {
-			t.Fatal("a subscription waits for the period")
+		book.SetCursor(1, cursor(9))
+		synctest.Wait()
+		if calls, _ := k.seen(); calls != 1 {
+			t.Error("an ack does not wait for the period")
 		}
-		time.Sleep(time.Millisecond)
-	}
-	book.SetCursor(1, cursor(9))
-	cancel()
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-	if _, saved := k.seen(); saved.Clients[0].Cursor == nil {
-		t.Error("the last flush lacks the ack")
-	}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if calls, _ := k.seen(); calls != 2 {
+			t.Errorf("%d saves after the period", calls)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if calls, saved := k.seen(); calls != 2 || saved.Clients[0].Cursor == nil {
+			t.Errorf("%d saves, last %+v", calls, saved)
+		}
+	})
 }

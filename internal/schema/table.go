@@ -28,11 +28,17 @@ type Table struct {
 // attributes are left out.
 func CleanType(columnType string) string {
 	s := columnType
-	for {
-		i := strings.Index(s, "/*")
-		if i < 0 || insideQuotes(s, i) {
+	for at := 0; ; {
+		i := strings.Index(s[at:], "/*")
+		if i < 0 {
 			break
 		}
+		i += at
+		if insideQuotes(s, i) {
+			at = i + len("/*")
+			continue
+		}
+		at = i
 		j := strings.Index(s[i:], "*/")
 		if j < 0 {
 			s = s[:i]

@@ -96,21 +96,30 @@ func (t *Tables) Invalidate(statement []byte) int {
 			mark(name)
 		}
 	}
-	lower := strings.ToLower(string(statement))
+	if len(t.odd) == 0 && !schemaWide {
+		return n
+	}
+	bare := unquoted(string(statement))
 	for name := range t.odd {
-		if strings.Contains(lower, strings.ReplaceAll(strings.ToLower(name.Table), "`", "``")) || !isASCII(name.Table) {
+		if strings.Contains(bare, unquoted(name.Table)) || !isASCII(name.Table) {
 			mark(name)
 		}
 	}
 	if schemaWide {
 		for name := range t.tables {
-			schema := strings.ToLower(name.Schema)
-			if _, ok := words[schema]; ok || !isWord(name.Schema) && strings.Contains(lower, schema) {
+			_, ok := words[strings.ToLower(name.Schema)]
+			if ok || !isWord(name.Schema) && strings.Contains(bare, unquoted(name.Schema)) {
 				mark(name)
 			}
 		}
 	}
 	return n
+}
+
+// unquoted is a text in lower case without quotes: which of them surround a name,
+// and which are doubled inside it, depends on the session's sql_mode.
+func unquoted(s string) string {
+	return strings.NewReplacer("`", "", `"`, "").Replace(strings.ToLower(s))
 }
 
 // statementWords splits a statement into its lower-case words. schemaWide is
