@@ -25,6 +25,9 @@ func (s *stream) expand(ctx context.Context, h event.Header, b []byte) error {
 	if err != nil {
 		return err
 	}
+	if have := uint64(len(b) - p.Body); have < p.Size {
+		return fmt.Errorf("payload of %d bytes, should be %d: %w", have, p.Size, event.ErrShort)
+	}
 	var in io.Reader = bytes.NewReader(b[p.Body:])
 	switch p.Compression {
 	case event.PayloadNone:
