@@ -46,10 +46,7 @@ func TestRowImages(t *testing.T) {
 
 // A compressed transaction looks as one that is not, but for its place.
 func TestTransactionPayload(t *testing.T) {
-	each(t, func(t *testing.T, s *harness.Server) {
-		if !s.MySQL() || !s.AtLeast(8, 0) {
-			return
-		}
+	eachOf(t, func(v harness.Version) bool { return v.MySQL() && v.AtLeast(8, 0) }, func(t *testing.T, s *harness.Server) {
 		sc := newScene(t, s, "payload1", 4212)
 		sc.exec("CREATE TABLE 订单 (id INT PRIMARY KEY, v LONGTEXT)")
 		sc.begin("")
@@ -67,10 +64,7 @@ func TestTransactionPayload(t *testing.T) {
 }
 
 func TestMariaDBCompressedEvents(t *testing.T) {
-	each(t, func(t *testing.T, s *harness.Server) {
-		if s.MySQL() {
-			return
-		}
+	eachOf(t, isMariaDB, func(t *testing.T, s *harness.Server) {
 		s.Exec(t, "SET GLOBAL log_bin_compress=ON", "SET GLOBAL log_bin_compress_min_len=10")
 		defer s.Exec(t, "SET GLOBAL log_bin_compress=OFF")
 		sc := newScene(t, s, "compress1", 4213)
@@ -88,10 +82,7 @@ func TestMariaDBCompressedEvents(t *testing.T) {
 }
 
 func TestPartialJSON(t *testing.T) {
-	each(t, func(t *testing.T, s *harness.Server) {
-		if !hasJSON(s.Version) {
-			return
-		}
+	eachOf(t, hasJSON, func(t *testing.T, s *harness.Server) {
 		sc := newScene(t, s, "partial1", 4214)
 		sc.exec("CREATE TABLE t (id INT PRIMARY KEY, j JSON, k INT)", `INSERT INTO t VALUES (1, '{"b": 1, "d": "text that is long enough to be worth a diff", "c": {"x": "old"}}', 0)`)
 		sc.begin("")
@@ -107,10 +98,7 @@ func TestPartialJSON(t *testing.T) {
 }
 
 func TestStatementsOfRows(t *testing.T) {
-	each(t, func(t *testing.T, s *harness.Server) {
-		if !s.AtLeast(5, 6) {
-			return
-		}
+	eachOf(t, func(v harness.Version) bool { return v.AtLeast(5, 6) }, func(t *testing.T, s *harness.Server) {
 		sc := newScene(t, s, "rowsquery1", 4215)
 		sc.exec("CREATE TABLE t (id INT PRIMARY KEY)")
 		sc.begin("")

@@ -187,10 +187,7 @@ func hasTLS(v harness.Version) bool {
 }
 
 func TestTLS(t *testing.T) {
-	each(t, func(t *testing.T, shared *harness.Server) {
-		if !hasTLS(shared.Version) {
-			return
-		}
+	eachOf(t, hasTLS, func(t *testing.T, shared *harness.Server) {
 		cert, key := selfSigned(t)
 		s := ownServer(t, shared.Version, "--ssl-cert="+cert, "--ssl-key="+key)
 		sc := newScene(t, s, "tls1", 4404)

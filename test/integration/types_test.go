@@ -234,10 +234,7 @@ func checkColumn(t *testing.T, c column, rows []row) {
 
 // MariaDB keeps tables from before its 10.1.2 in formats of its own.
 func TestOldMariaTemporalFormat(t *testing.T) {
-	each(t, func(t *testing.T, s *harness.Server) {
-		if s.MySQL() {
-			return
-		}
+	eachOf(t, isMariaDB, func(t *testing.T, s *harness.Server) {
 		s.Exec(t, "SET GLOBAL mysql56_temporal_format=OFF")
 		defer s.Exec(t, "SET GLOBAL mysql56_temporal_format=ON")
 		sc := newScene(t, s, "types2", 4202)
