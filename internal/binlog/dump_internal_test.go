@@ -327,3 +327,28 @@ func TestRowsWithoutTableMap(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Positions go on past 4 GiB, where the headers' 32 bits begin anew.
+func TestPositionsPast4GiB(t *testing.T) {
+	sink := new(collector)
+	s := testStream(sink)
+	s.next = 1<<32 - 300
+	for _, c := range []struct {
+		pos, length uint32
+		want        uint64
+	}{{1<<32 - 200, 100, 1<<32 - 300}, {50, 250, 1<<32 - 200}, {150, 100, 1<<32 + 50}, {0, 100, 1<<32 + 150}, {350, 100, 1<<32 + 250}} {
+		h := event.Header{Type: event.TypeXID, LogPos: c.pos, Length: c.length}
+		s.place(&h)
+		if got := s.start(h); got != c.want {
+			t.Errorf("event that ends at %d starts at %d, want %d", c.pos, got, c.want)
+		}
+	}
+	if err := s.rotate(t.Context(), rawEvent(event.TypeRotate, append([]byte{4, 0, 0, 0, 0, 0, 0, 0}, "mysql-bin.000002"...))); err != nil {
+		t.Fatal(err)
+	}
+	h := event.Header{Type: event.TypeXID, LogPos: 126, Length: 100}
+	s.place(&h)
+	if got := s.start(h); got != 26 {
+		t.Errorf("in the next file an event starts at %d", got)
+	}
+}

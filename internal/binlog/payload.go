@@ -41,7 +41,7 @@ func (s *stream) expand(ctx context.Context, h event.Header, b []byte) error {
 	default:
 		return fmt.Errorf("payload of unknown compression %d", p.Compression)
 	}
-	s.payload = payloadPlace{active: true, offset: uint64(h.Start()), length: h.Length, next: 1}
+	s.payload = payloadPlace{active: true, offset: s.start(h), length: h.Length, next: 1}
 	defer func() { s.payload = payloadPlace{} }()
 	var head [event.HeaderLen]byte
 	var buf []byte

@@ -58,6 +58,7 @@ func (r *Reader) boundary(ctx context.Context, file string, stop func(event.Head
 	}
 	defer context.AfterFunc(ctx, func() { _ = s.raw.Close() })()
 	end, inTransaction := r.clock.Position, false
+	var last uint32
 	for {
 		raw, err := d.event()
 		if err != nil {
@@ -81,6 +82,10 @@ func (r *Reader) boundary(ctx context.Context, file string, stop func(event.Head
 		if h.Type == event.TypeRotate || h.Type == event.TypeStop || h.Type == event.TypeHeartbeat || h.Type == event.TypeHeartbeatV2 || stop(h) {
 			return found, nil
 		}
+		if h.LogPos < last { // past 4 GiB, where no dump can start
+			return found, nil
+		}
+		last = h.LogPos
 		b, err := body(raw, d.checksum)
 		if err != nil {
 			return found, err

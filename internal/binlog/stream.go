@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"go.uber.org/zap"
@@ -30,6 +31,7 @@ type stream struct {
 	statements    int // seen so far that may change structures
 	// next is where the event behind the last one starts in its file.
 	next uint32
+	base uint64 // the bits of it that 32 do not hold
 	// fresh is true until something came that lies between transactions or
 	// begins or ends one: rows before that are from the middle of one.
 	fresh   bool
@@ -124,7 +126,18 @@ func (s *stream) place(h *event.Header) {
 	if h.LogPos == 0 {
 		h.LogPos = s.next + h.Length
 	}
+	if h.LogPos < s.next && s.next-h.LogPos > math.MaxUint32/2 {
+		s.base += 1 << 32 // only one huge transaction makes a file so long
+	}
 	s.next = h.LogPos
+}
+
+// start is where an event starts in its file. Its header has the low 32 bits only.
+func (s *stream) start(h event.Header) uint64 {
+	if s.base == 0 {
+		return uint64(h.Start())
+	}
+	return s.base + uint64(h.LogPos) - uint64(h.Length)
 }
 
 func (s *stream) flush(ctx context.Context) error {
@@ -147,7 +160,7 @@ func (s *stream) add(ctx context.Context, h event.Header, kind entry.Kind, codec
 	}
 	e := entry.Event{
 		Codec: codec, Context: s.context, Kind: kind, Resume: resume, Header: h,
-		Offset: uint64(h.Start()), Length: h.Length,
+		Offset: s.start(h), Length: h.Length,
 		Off: uint32(len(s.chunk.Buf)), Len: uint32(len(b)),
 	}
 	if s.payload.active {
@@ -222,7 +235,7 @@ func (s *stream) rotate(ctx context.Context, b []byte) error {
 	if err != nil {
 		return err
 	}
-	s.next = uint32(offset)
+	s.next, s.base = uint32(offset), offset&^math.MaxUint32
 	if file == s.file {
 		return nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"go.uber.org/zap"
 
@@ -132,7 +133,7 @@ func (i *Instance) findStart(ctx context.Context, r *binlog.Reader) (position.Po
 		return p, nil
 	}
 	if p := i.committer.Resume(); !p.IsZero() {
-		return p, nil
+		return reachable(ctx, r, p)
 	}
 	var from position.Position
 	low, kept := i.book.Smallest(), i.book.Start()
@@ -150,6 +151,10 @@ func (i *Instance) findStart(ctx context.Context, r *binlog.Reader) (position.Po
 	}
 	if from.File == "" {
 		return from, errors.New("the cursor names no binlog file")
+	}
+	from, err := reachable(ctx, r, from)
+	if err != nil {
+		return from, err
 	}
 	i.store.Reset(store.Mark{File: from.File, Offset: from.Offset})
 	i.committer.restart(from)
@@ -173,6 +178,20 @@ func (i *Instance) findStart(ctx context.Context, r *binlog.Reader) (position.Po
 	}
 	i.placedOnce.Do(func() { close(i.placed) })
 	return from, nil
+}
+
+// reachable is a place where a dump can start. The protocol has no offsets above
+// 4 GiB; only one huge transaction makes a file so long, so the dump starts at
+// its begin, and what lies before the cursors is passed over.
+func reachable(ctx context.Context, r *binlog.Reader, p position.Position) (position.Position, error) {
+	if p.Offset <= math.MaxUint32 {
+		return p, nil
+	}
+	aligned, err := r.Align(ctx, p)
+	if err != nil {
+		return p, fmt.Errorf("begin of the transaction at %s: %w", p, err)
+	}
+	return aligned, nil
 }
 
 // takeBack is the place that returned clients asked for, or the cursor of an

@@ -59,7 +59,7 @@ func (t *Tables) Get(name Name) *Table {
 // Remove makes the table's structure unknown.
 func (t *Tables) Remove(name Name) {
 	if s, ok := t.tables[name]; ok {
-		s.stale = true
+		s.stale, s.table = true, nil // a dropped table keeps its name only
 	}
 }
 
@@ -79,7 +79,7 @@ func (t *Tables) Invalidate(statement []byte) int {
 	n := 0
 	mark := func(name Name) {
 		if s := t.tables[name]; !s.stale {
-			s.stale = true
+			s.stale, s.table = true, nil // a dropped table keeps its name only
 			n++
 		}
 	}
