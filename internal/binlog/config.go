@@ -38,8 +38,7 @@ type Config struct {
 	ServerID uint32  // as a replica; must be unique among the source's replicas
 	Database string  // default database of the session, usually empty
 
-	Charset  *render.Charset // of names and texts; nil is UTF-8
-	Location *time.Location  // unused by the reader; here so that one place names it
+	Charset *render.Charset // of names and texts; nil is UTF-8
 
 	Formats []string // accepted values of binlog_format; empty accepts all
 	Images  []string // accepted values of binlog_row_image; empty accepts all

@@ -47,7 +47,6 @@ type dump struct {
 	r, w     int
 	joined   []byte // an event of several packets
 	checksum bool
-	received int64
 }
 
 // startDump prepares the session as a replica and asks for the binlog from pos on.
@@ -168,7 +167,6 @@ func (d *dump) fill(n int) error {
 		}
 		m, err := d.conn.Read(d.buf[d.w:])
 		d.w += m
-		d.received += int64(m)
 		if err != nil && d.w-d.r < n {
 			return d.explainRead(err)
 		}

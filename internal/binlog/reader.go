@@ -14,8 +14,8 @@ import (
 	"github.com/canald/canald/internal/schema"
 )
 
-// Reader follows one source. Open makes it; Run belongs to one goroutine; the
-// counters may be read by any.
+// Reader follows one source. Open makes it; Run belongs to one goroutine; Refilter
+// may be called by any.
 type Reader struct {
 	cfg    Config
 	log    *zap.Logger
@@ -23,9 +23,7 @@ type Reader struct {
 	tables *schema.Tables
 	clock  Status
 
-	filters  atomic.Int64 // counts changes of what SkipTable answers
-	received atomic.Int64 // bytes of binlog
-	lastSeen atomic.Int64 // unix ms of the last packet
+	filters atomic.Int64 // counts changes of what SkipTable answers
 }
 
 // Open connects to the source, checks what it must have, and reads the
@@ -101,25 +99,8 @@ func (r *Reader) Close() { r.meta.close() }
 // table map on. It may be called from any goroutine.
 func (r *Reader) Refilter() { r.filters.Add(1) }
 
-// End is where the source's binlog ended when the reader was opened.
-func (r *Reader) End() Status { return r.clock }
-
-// MariaDB tells whether the source is one.
-func (r *Reader) MariaDB() bool { return r.meta.maria }
-
 // Version is the source's own version text.
 func (r *Reader) Version() string { return r.meta.version }
-
-// Received is the number of binlog bytes read so far.
-func (r *Reader) Received() int64 { return r.received.Load() }
-
-// LastSeen is when the source last sent anything; zero before.
-func (r *Reader) LastSeen() time.Time {
-	if ms := r.lastSeen.Load(); ms > 0 {
-		return time.UnixMilli(ms)
-	}
-	return time.Time{}
-}
 
 func (r *Reader) skipped(n schema.Name) bool {
 	return r.cfg.SkipTable != nil && r.cfg.SkipTable(n.Schema, n.Table)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"time"
 
 	"go.uber.org/zap"
 
@@ -66,14 +65,10 @@ func (s *stream) run(ctx context.Context) error {
 			if err := s.flush(ctx); err != nil {
 				return err
 			}
-			s.r.received.Store(s.d.received)
 		}
 		raw, err := s.d.event()
 		if err != nil {
 			return err
-		}
-		if !s.d.buffered() {
-			s.r.lastSeen.Store(time.Now().UnixMilli())
 		}
 		h, err := event.ParseHeader(raw)
 		if err != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"time"
 
@@ -106,16 +105,6 @@ func (h *Host) set(name string, i *Instance) {
 		return
 	}
 	h.mu.running[name] = i
-}
-
-// Destinations lists the names in order.
-func (h *Host) Destinations() []string {
-	names := make([]string, 0, len(h.open))
-	for name := range h.open {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }
 
 // Session is a client's view of a destination; ErrNotRunning when it does not

@@ -110,7 +110,6 @@ type Instance struct {
 		back    position.Position       // where a returned client needs the next dump to start
 		// returned are the clients that the next dump starts for.
 		returned []meta.ClientID
-		lastErr  error
 	}
 }
 
@@ -214,12 +213,6 @@ func (i *Instance) isRunning() bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return i.mu.running
-}
-
-func (i *Instance) setError(err error) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.mu.lastErr = err
 }
 
 // applyStoredFilters puts the filters of remembered subscriptions in force, in

@@ -5,14 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/canald/canald/internal/binlog"
 	"github.com/canald/canald/internal/entry"
 	"github.com/canald/canald/internal/position"
-	"github.com/canald/canald/internal/render"
 )
 
 // chunksInFlight bounds the chunks between reader and committer.
@@ -86,7 +84,7 @@ func (i *Instance) run(ctx context.Context, r *binlog.Reader, from position.Posi
 	}))
 	for range i.cfg.Workers {
 		g.Go(guarded("worker", func() error {
-			w := entry.NewWorker(&i.pool, i.location(), i.charset())
+			w := entry.NewWorker(&i.pool, i.cfg.Location, i.cfg.Source.Charset)
 			defer w.Close()
 			for j := range p.work {
 				j.seg, j.err = w.Transcode(&j.chunk)
@@ -155,7 +153,3 @@ func (p *pipeline) drain() {
 		}
 	}
 }
-
-func (i *Instance) location() *time.Location { return i.cfg.Location }
-
-func (i *Instance) charset() *render.Charset { return i.cfg.Source.Charset }

@@ -211,7 +211,6 @@ func (s *Store) takeLocked(c *client, size int) *Batch {
 	c.nextID++
 	c.get = n
 	c.getBytes += sum
-	c.lastGet = int64(last.Item().Time) * 1000
 	b.end, b.endBytes = c.get, c.getBytes
 	c.batches = append(c.batches, b)
 	return NewBatch(b.id, runs, items, func() {
@@ -251,7 +250,6 @@ func (s *Store) Ack(id meta.ClientID, batchID int64) (p position.Position, ok bo
 	c.batches = c.batches[1:]
 	lastItem := s.slotLocked(b.end - 1).Item()
 	c.mark, c.markIncluded, c.skipping = MarkOf(lastItem), true, false
-	c.lastAck = int64(lastItem.Time) * 1000
 	for n := c.ack; n < b.end; n++ {
 		c.ackRows += int64(s.slotLocked(n).Item().Rows)
 	}

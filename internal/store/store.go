@@ -109,13 +109,9 @@ type Store struct {
 		space       chan struct{}           // closed when the blocked Put may look again; nil when none waits
 		blockedT    time.Time               // since when Put waits; zero when it does not
 		closed      bool
-		lastPut     Times
 	}
 	done chan struct{}
 }
-
-// Times are the event times, in ms, of the newest entry put, handed out, acknowledged.
-type Times struct{ Put, Get, Ack int64 }
 
 type client struct {
 	get, ack           int64 // next to hand out; oldest not acknowledged
@@ -129,7 +125,6 @@ type client struct {
 	active             time.Time
 	calls              int // calls that are running
 	ackRows            int64
-	lastGet, lastAck   int64
 }
 
 type batch struct {
@@ -174,10 +169,6 @@ func (s *Store) Close() {
 	}
 	s.mu.closed = true
 	close(s.done)
-	s.dropLocked()
-}
-
-func (s *Store) dropLocked() {
 	s.freeLocked(s.mu.put)
 }
 
@@ -186,7 +177,7 @@ func (s *Store) dropLocked() {
 func (s *Store) Reset(start Mark) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.dropLocked()
+	s.freeLocked(s.mu.put)
 	s.mu.floor, s.mu.floorInside = start, false
 	for _, c := range s.mu.clients {
 		c.get, c.ack, c.getBytes, c.ackBytes = s.mu.put, s.mu.put, s.mu.bytes, s.mu.bytes
@@ -271,7 +262,6 @@ func (s *Store) appendLocked(group []Slot) {
 		s.mu.bytes += int64(it.Len())
 		s.mu.rows += int64(it.Rows)
 	}
-	s.mu.lastPut.Put = int64(group[len(group)-1].Item().Time) * 1000
 	for _, c := range s.mu.clients {
 		if c.skipping {
 			s.skipLocked(c)
