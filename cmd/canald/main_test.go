@@ -216,7 +216,7 @@ func TestStop(t *testing.T) {
 	}{
 		{"source not there", "canal.instance.master.address=127.0.0.1:1\n", "connection refused", syscall.SIGTERM},
 		{"bad instance", "canal.instance.master.address=db1\n", `start failed.*instance.properties:1: canal.instance.master.address: .*missing port`, syscall.SIGINT},
-		{"instance without file", "", "start failed.*no instance.properties", syscall.SIGTERM},
+		{"instance without file", "", "not started: the destination has no instance.properties yet", syscall.SIGTERM},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			files := map[string]string{mainPath: mainFile}

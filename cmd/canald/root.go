@@ -23,21 +23,28 @@ func rootCommand() *cobra.Command {
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			d, err := parseDefines(defines)
-			if err != nil {
-				return err
-			}
-			if home == "" {
-				home = defaultHome()
-			}
-			return serve(cmd.Context(), config.Options{Home: home, ConfFile: conf, Defines: d, Environ: os.Environ()})
-		},
 	}
-	root.Flags().StringVar(&home, "home", "", "folder with bin, conf and logs (default: the one above this program's)")
-	root.Flags().StringVar(&conf, "conf", "", "main configuration file (default: conf/canal.properties below home)")
-	root.Flags().StringArrayVarP(&defines, "define", "D", nil, "key=value: overrides the configuration files")
-	root.AddCommand(&cobra.Command{
+	options := func() (config.Options, error) {
+		d, err := parseDefines(defines)
+		if err != nil {
+			return config.Options{}, err
+		}
+		if home == "" {
+			home = defaultHome()
+		}
+		return config.Options{Home: home, ConfFile: conf, Defines: d, Environ: os.Environ()}, nil
+	}
+	root.RunE = func(cmd *cobra.Command, _ []string) error {
+		o, err := options()
+		if err != nil {
+			return err
+		}
+		return serve(cmd.Context(), o)
+	}
+	root.PersistentFlags().StringVar(&home, "home", "", "folder with bin, conf and logs (default: the one above this program's)")
+	root.PersistentFlags().StringVar(&conf, "conf", "", "main configuration file (default: conf/canal.properties below home)")
+	root.PersistentFlags().StringArrayVarP(&defines, "define", "D", nil, "key=value: overrides the configuration files")
+	root.AddCommand(configCommand(options), &cobra.Command{
 		Use:   "version",
 		Short: "Show the version",
 		Args:  cobra.NoArgs,

@@ -41,7 +41,7 @@ func serve(ctx context.Context, opts config.Options) error {
 	defer func() { _ = logs.Close() }()
 	log := logs.Server()
 	log.Info("canald starts", zap.String(logging.Version, buildVersion()), zap.String(logging.Home, opts.Home))
-	report(log, cfg.Warnings, cfg.Unknown, cfg.Ignored)
+	report(log, cfg.Warnings, cfg.Unknown, cfg.Inert)
 
 	host := newHost(cfg, logs, log)
 	actors := []actor{
@@ -69,30 +69,31 @@ func serve(ctx context.Context, opts config.Options) error {
 }
 
 // report tells what a configuration file says that has no effect.
-func report(log *zap.Logger, warnings, unknown, ignored []string) {
+func report(log *zap.Logger, warnings, unknown, inert []string) {
 	for _, w := range warnings {
 		log.Warn("configuration: " + w)
 	}
 	if len(unknown) > 0 {
 		log.Info("configuration: unknown keys", zap.String(logging.Keys, strings.Join(unknown, ", ")))
 	}
-	if len(ignored) > 0 {
-		log.Warn("configuration: keys without effect in this version", zap.String(logging.Keys, strings.Join(ignored, ", ")))
+	for _, i := range inert {
+		log.Warn("configuration: without effect: " + i)
 	}
 }
 
-// newHost makes a host of the configured destinations. Each attempt to start
-// one reads its configuration anew.
+// newHost makes a host of the destinations that are configured and found. Each
+// attempt to start one reads its configuration anew.
 func newHost(cfg *config.Config, logs *logging.Logs, log *zap.Logger) *instance.Host {
-	open := make(map[string]func() (*instance.Instance, error), len(cfg.Destinations))
-	for _, name := range cfg.Destinations {
-		open[name] = func() (*instance.Instance, error) {
+	hosted := instance.HostConfig{
+		Destinations: cfg.Destinations,
+		ScanEvery:    cfg.ScanEvery,
+		Open: func(name string) (*instance.Instance, error) {
 			in, err := cfg.Instance(name)
 			if err != nil {
 				return nil, err
 			}
 			log := logs.Destination(name)
-			report(log, in.Warnings, in.Unknown, in.Ignored)
+			report(log, in.Warnings, in.Unknown, in.Inert)
 			var keeper meta.Keeper = meta.Memory{}
 			if in.KeepCursors {
 				if keeper, err = meta.NewFile(in.DataDir, name, log.Named("meta")); err != nil {
@@ -100,9 +101,24 @@ func newHost(cfg *config.Config, logs *logging.Logs, log *zap.Logger) *instance.
 				}
 			}
 			return instance.New(instanceConfig(in), keeper, log)
-		}
+		},
 	}
-	return instance.NewHost(open, log.Named("host"))
+	if cfg.ScanEvery > 0 {
+		hosted.Scan = func() (map[string]instance.File, error) { return scan(cfg) }
+	}
+	return instance.NewHost(hosted, log.Named("host"))
+}
+
+func scan(cfg *config.Config) (map[string]instance.File, error) {
+	found, err := cfg.Scan()
+	if err != nil {
+		return nil, err
+	}
+	files := make(map[string]instance.File, len(found))
+	for name, f := range found {
+		files[name] = instance.File{ModTime: f.ModTime, Size: f.Size, Err: f.Err, Read: f.Read}
+	}
+	return files, nil
 }
 
 // newServer makes the server that asks the host for sessions.

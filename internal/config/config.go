@@ -22,6 +22,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Options is where the configuration comes from.
@@ -39,16 +40,33 @@ type Config struct {
 	User         string   // that clients must name
 	PasswordHash string   // 40 hex digits; empty asks for no password
 	Destinations []string // names, valid as folder names, each once
+	RegisterIP   string   // shown in the log; empty is the address that clients connect to
 
-	Warnings []string // phrases about settings that were bent into shape
+	ScanEvery time.Duration // pause between scans of the folders; 0 scans never
+
+	Metrics    Metrics
+	ReadyLimit time.Duration // see canald.ready.limit
+
+	LogJSON  bool
+	LogLevel string // debug, info, warn or error
+
+	Warnings []string // phrases about settings that were bent into shape or look wrong
 	Unknown  []string // keys of the main file that nobody knows
-	Ignored  []string // keys that Canal knows and that have no effect here although they are set
+	Inert    []string // phrases about keys that have no effect although they are set
 
 	home    string
+	confDir string
 	main    map[string]property
 	environ map[string]string
 	opts    Options
 	server  *layers
+}
+
+// Metrics is the port for metrics and health.
+type Metrics struct {
+	Addr              string // host:port; empty opens none
+	User, Password    string // basic authentication; an empty user asks for none
+	CertFile, KeyFile string // PEM, absolute; empty speaks plain HTTP
 }
 
 // Load reads and checks the main file. The error holds all problems at once,
@@ -70,7 +88,9 @@ func Load(opts Options) (*Config, error) {
 	}
 	r := &reader{get: c.server.deployerValue, errs: errs}
 	c.readServer(r)
-	c.Unknown, c.Ignored = review(main)
+	var misspelt []string
+	c.Unknown, misspelt, c.Inert = review(main)
+	c.Warnings = append(c.Warnings, misspelt...)
 	if len(r.errs) > 0 {
 		return nil, errors.Join(r.errs...)
 	}
@@ -135,7 +155,13 @@ func environment(list []string) map[string]string {
 
 func (c *Config) readServer(r *reader) {
 	c.readListen(r)
+	c.readMetrics(r)
+	c.LogJSON = r.oneOf(keyLogFormat, "text", "json") == "json"
+	c.LogLevel = r.oneOf(keyLogLevel, "info", "debug", "warn", "error")
 	mode := r.value(keyServerMode)
+	if mode.file == "" {
+		c.Warnings = append(c.Warnings, keyServerMode+" is not set; taking tcp")
+	}
 	if !strings.EqualFold(mode.text, "tcp") {
 		switch strings.ToLower(mode.text) {
 		case "kafka", "rocketmq", "rabbitmq", "pulsarmq":
@@ -157,12 +183,56 @@ func (c *Config) readServer(r *reader) {
 	if v := r.value(keyZKServers); v.text != "" {
 		r.fail(v, "ZooKeeper is not part of this version; leave it empty")
 	}
-	r.integer(keyScanInterval, 1, 1<<31-1)
+	r.integer(keyAdminPort, 0, 65535)
+	c.readScan(r)
 	c.Destinations = c.destinations(r)
+}
+
+// readScan reads what the folder scan needs. Canal takes words that are no
+// boolean for off, silently.
+func (c *Config) readScan(r *reader) {
+	if v := r.value(keyLazy); v.file == "" {
+		c.Warnings = append(c.Warnings, keyLazy+" is not set; taking false")
+	}
+	every := time.Duration(r.integer(keyScanInterval, 1, maxSeconds)) * time.Second
+	scan := r.value(keyScan)
+	switch strings.ToLower(scan.text) {
+	case "true", "on", "yes":
+		c.ScanEvery = every
+	case "false", "off", "no", "":
+	default:
+		c.Warnings = append(c.Warnings, fmt.Sprintf("%s is %q; taking false", keyScan, scan.text))
+	}
+	c.confDir = c.fromBin(r.text(keyConfDir))
+}
+
+func (c *Config) readMetrics(r *reader) {
+	ip, port := r.value(keyMetricsIP), r.integer(keyMetricsPort, -1<<31, 65535)
+	if strings.ContainsAny(ip.text, " \t/") {
+		r.fail(ip, "not an address")
+	}
+	if port > 0 {
+		c.Metrics.Addr = net.JoinHostPort(strings.Trim(ip.text, "[]"), strconv.FormatInt(port, 10))
+	}
+	c.Metrics.User = r.text(keyMetricsUser)
+	password := r.value(keyMetricsPassword)
+	c.Metrics.Password = password.text
+	if (c.Metrics.User == "") != (password.text == "") {
+		r.fail(password, "needed together with "+keyMetricsUser)
+	}
+	cert, key := r.value(keyMetricsCert), r.value(keyMetricsKey)
+	switch {
+	case (cert.text == "") != (key.text == ""):
+		r.fail(cert, "needed together with "+keyMetricsKey)
+	case cert.text != "":
+		c.Metrics.CertFile, c.Metrics.KeyFile = c.fromBin(cert.text), c.fromBin(key.text)
+	}
+	c.ReadyLimit = time.Duration(r.integer(keyReadyLimit, 0, maxSeconds)) * time.Second
 }
 
 func (c *Config) readListen(r *reader) {
 	ip, port := r.value(keyIP), r.integer(keyPort, 0, 65535)
+	c.RegisterIP = r.text(keyRegisterIP)
 	if strings.ContainsAny(ip.text, " \t/") {
 		r.fail(ip, "not an address")
 	}
@@ -184,7 +254,7 @@ func (c *Config) readListen(r *reader) {
 		r.fail(hash, "40 hex digits are needed: SHA1(SHA1(password)), which is MySQL's PASSWORD() without the star")
 	}
 	if c.User != "" && hash.text == "" {
-		r.fail(hash, fmt.Sprintf("%s is set but %s is empty", keyUser, keyPasswd))
+		r.fail(hash, fmt.Sprintf("%s = %s , but %s is empty , pls check: a password is needed with it", keyUser, c.User, keyPasswd))
 	}
 }
 
@@ -247,14 +317,28 @@ func validDestination(name string) bool {
 		!strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f || r == '/' || r == '\\' })
 }
 
+// ownPath is the file of a destination. Canal loads it from conf whatever
+// canal.conf.dir says, and only scans that folder; a file that is there alone
+// is taken all the same.
+func (c *Config) ownPath(destination string) string {
+	path := filepath.Join(c.home, "conf", destination, ownName)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		other := filepath.Join(c.confDir, destination, ownName)
+		if _, err := os.Stat(other); err == nil {
+			return other
+		}
+	}
+	return path
+}
+
 // own reads the file of a destination. A missing one wraps fs.ErrNotExist.
 func (c *Config) own(destination string) (map[string]property, []error, error) {
 	if !validDestination(destination) {
 		return nil, nil, fmt.Errorf("%q cannot be a destination", destination)
 	}
-	m, errs, err := c.read(filepath.Join(c.home, "conf", destination, "instance.properties"))
+	m, errs, err := c.read(c.ownPath(destination))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, fmt.Errorf("it has no instance.properties yet: %w", err)
+		return nil, nil, fmt.Errorf("it has no %s yet: %w", ownName, err)
 	}
 	return m, errs, err
 }

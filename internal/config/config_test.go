@@ -54,7 +54,7 @@ const wiring = "canal.instance.global.spring.xml=file-instance.xml\ncanal.destin
 // with: all problems, in this order, each as file:line: key: "value": what.
 func TestBadFiles(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.bad.properties")
-	if err != nil || len(files) < 10 {
+	if err != nil || len(files) < 30 {
 		t.Fatalf("%d files, %v", len(files), err)
 	}
 	for _, f := range files {
@@ -103,14 +103,20 @@ func TestGoodServer(t *testing.T) {
 			equal(t, "user", c.User, "canal")
 			equal(t, "hash", c.PasswordHash, "E3619321C1A937C46A0D8BD1DAC39F93B27D4458")
 			equal(t, "destinations", c.Destinations, []string{"a", "b", "c"})
-			equal(t, "warnings", c.Warnings, []string{`destination "a" is listed twice`})
-			equal(t, "unknown", c.Unknown, []string{"canal.destinatons (canal.destinations?)"})
-			equal(t, "ignored", c.Ignored, nil)
+			equal(t, "warnings", c.Warnings, []string{
+				"canal.instance.global.lazy is not set; taking false", `destination "a" is listed twice`,
+				"conf/canal.properties:8: canal.destinatons: unknown; is canal.destinations meant?",
+			})
+			equal(t, "unknown", c.Unknown, nil)
+			equal(t, "inert", c.Inert, nil)
 		}},
 		{"empty", func(t *testing.T, c *config.Config) {
 			equal(t, "listen", c.Listen, ":11111")
 			equal(t, "destinations", c.Destinations, nil)
-			equal(t, "warnings", c.Warnings, []string{"canal.withoutNetty is empty; taking false", "canal.destinations names no destination"})
+			equal(t, "warnings", c.Warnings, []string{
+				"canal.withoutNetty is empty; taking false", "canal.serverMode is not set; taking tcp",
+				"canal.instance.global.lazy is not set; taking false", "canal.destinations names no destination",
+			})
 		}},
 		{"expr", func(t *testing.T, c *config.Config) {
 			equal(t, "destinations", c.Destinations, []string{"d8", "d9", "d10", "d11"})
@@ -169,12 +175,12 @@ func TestShippedFiles(t *testing.T) {
 	c := load(t, config.Options{Home: dir, HostIPv4: net.IPv4(10, 1, 2, 3)})
 	equal(t, "listen", c.Listen, ":11111")
 	equal(t, "destinations", c.Destinations, []string{"example"})
-	equal(t, "complaints", slices.Concat(c.Warnings, c.Unknown, c.Ignored), nil)
+	equal(t, "complaints", slices.Concat(c.Warnings, c.Unknown, c.Inert), nil)
 	got, err := c.Instance("example")
 	if err != nil {
 		t.Fatal(err)
 	}
-	equal(t, "complaints", slices.Concat(got.Warnings, got.Unknown, got.Ignored), nil)
+	equal(t, "complaints", slices.Concat(got.Warnings, got.Unknown, got.Inert), nil)
 	equal(t, "data", got.DataDir, filepath.Join(dir, "conf"))
 	equal(t, "black", got.BlackFilter, `mysql\.slave_.*`)
 
@@ -250,7 +256,10 @@ func TestCaseOfKeys(t *testing.T) {
 	})
 	equal(t, "user", cfg.User, "")
 	equal(t, "listen", cfg.Listen, "127.0.0.1:11111")
-	equal(t, "unknown", cfg.Unknown, []string{"Canal.User (canal.user?)", "canal.port.x (canal.port?)"})
+	equal(t, "misspelt", cfg.Warnings[len(cfg.Warnings)-2:], []string{
+		"conf/canal.properties:3: Canal.User: unknown; is canal.user meant?",
+		"conf/canal.properties:4: canal.port.x: unknown; is canal.port meant?",
+	})
 }
 
 func TestReferences(t *testing.T) {
@@ -382,7 +391,7 @@ func TestWithoutNetty(t *testing.T) {
 	}{
 		"false": {":11111", 0}, "": {":11111", 1}, "true": {"", 0}, "FALSE": {"", 1}, "no": {"", 1},
 	} {
-		c := load(t, config.Options{Home: home(t, wiring+"canal.withoutNetty="+value, "-")})
+		c := load(t, config.Options{Home: home(t, wiring+"canal.serverMode=tcp\ncanal.instance.global.lazy=false\ncanal.withoutNetty="+value, "-")})
 		equal(t, value, c.Listen, want.listen)
 		equal(t, value, len(c.Warnings), want.warnings)
 	}
@@ -413,10 +422,15 @@ func TestServerID(t *testing.T) {
 	}
 }
 
-func TestIgnoredKeys(t *testing.T) {
-	c := load(t, config.Options{Home: home(t, wiring+"canal.instance.filter.query.dcl=true\ncanal.instance.tsdb.enable=true\ncanal.instance.standby.address=db:2\nkafka.acks=all", "-")})
-	equal(t, "ignored", c.Ignored, []string{"canal.instance.filter.query.dcl", "canal.instance.standby.address"})
-	equal(t, "unknown", c.Unknown, nil)
+func TestInertKeys(t *testing.T) {
+	c := load(t, config.Options{Home: home(t, wiring+"canal.instance.filter.query.dcl=true\ncanal.instance.tsdb.enable=true\n"+
+		"canal.instance.standby.address=db:2\nkafka.acks=all\ncanal.instance.d.lazy=true\ncanal.nonsense=1", "-")})
+	equal(t, "inert", c.Inert, []string{
+		"conf/canal.properties:3: canal.instance.filter.query.dcl: statements arrive with their text and without a kind",
+		"conf/canal.properties:5: canal.instance.standby.address: fail-over to a second source is not part of this version",
+		"conf/canal.properties:7: canal.instance.d.lazy: clusters are not part of this version; instances start at once",
+	})
+	equal(t, "unknown", c.Unknown, []string{"canal.nonsense"})
 }
 
 func TestTableOfKeys(t *testing.T) {
@@ -426,9 +440,106 @@ func TestTableOfKeys(t *testing.T) {
 			t.Errorf("%s is there twice", k.Name)
 		}
 		seen[k.Name] = true
-		if (k.Doc == "") != (k.Scope == config.Ignored) {
-			t.Errorf("%s: what it does must be told when it does something, and only then", k.Name)
+		if k.Doc == "" || k.Kind == "" || k.Scope == "" {
+			t.Errorf("%s: the row is not complete", k.Name)
 		}
+	}
+}
+
+// TestSettings shows where each value came from, and no secret.
+func TestSettings(t *testing.T) {
+	dir := home(t, wiring+"canal.port=1\ncanal.passwd=e3619321c1a937c46a0d8bd1dac39f93b27d4458\ncanal.instance.dbUsername=${USER_OF_DB:joe}",
+		"canal.instance.master.address=db:1\ncanal.instance.dbPassword=hunter2\ncanal.instance.defaultDatabaseName=${canal.instance.dbPassword}")
+	c := load(t, config.Options{Home: dir, Defines: map[string]string{"canal.ip": "::1"}, Environ: []string{"canal.instance.mysql.slaveId=7"}})
+	own, err := c.InstanceSettings("d")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, s := range slices.Concat(c.Settings(), own) {
+		got[s.Key.Name] = s.Value + " from " + s.Origin
+	}
+	for key, want := range map[string]string{
+		"canal.port":                          "1 from conf/canal.properties:3",
+		"canal.passwd":                        "****** from conf/canal.properties:4",
+		"canal.ip":                            "::1 from command line",
+		"canal.user":                          " from default",
+		"canal.metrics.pull.port":             "11112 from default",
+		"canal.instance.dbUsername":           "joe from conf/canal.properties:5",
+		"canal.instance.dbPassword":           "****** from conf/d/instance.properties:2",
+		"canal.instance.defaultDatabaseName":  "****** from conf/d/instance.properties:3",
+		"canal.instance.mysql.slaveId":        "7 from environment",
+		"canal.instance.destination":          "d from command line",
+		"canal.instance.network.soTimeout":    "30 from default",
+		"canal.instance.pwdPublicKey":         "retl from default",
+		"canal.instance.connectionCharset":    "UTF-8 from default",
+		"canal.instance.filter.regex":         `.*\..* from default`,
+		"canal.instance.standby.address":      " from default",
+		"canal.instance.tsdb.dbPassword":      "****** from default",
+		"canal.instance.memory.buffer.size":   "16384 from default",
+		"canal.instance.global.spring.xml":    "file-instance.xml from conf/canal.properties:1",
+		"canal.instance.filter.query.dcl":     "false from default",
+		"canal.instance.detecting.enable":     "false from default",
+		"canal.instance.master1.journal.name": " from default",
+	} {
+		equal(t, key, got[key], want)
+	}
+	if len(got) < 100 {
+		t.Errorf("%d settings", len(got))
+	}
+}
+
+// TestScan finds what makes a folder a destination.
+func TestScan(t *testing.T) {
+	dir := home(t, wiring, "canal.instance.master.address=db:1")
+	conf := filepath.Join(dir, "conf")
+	write(t, filepath.Join(conf, "spring", "instance.properties"), "")
+	write(t, filepath.Join(conf, "metrics", "board.json"), "")
+	write(t, filepath.Join(conf, "upper", "Instance.Properties"), "")
+	write(t, filepath.Join(conf, "instance.properties"), "")
+	write(t, filepath.Join(dir, "elsewhere", "instance.properties"), "canal.instance.master.address=db:2")
+	for link, to := range map[string]string{"linked": "elsewhere", "dangling": "nowhere"} {
+		if err := os.Symlink(filepath.Join(dir, to), filepath.Join(conf, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(conf, "folder", "instance.properties"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	c := load(t, config.Options{Home: dir})
+	equal(t, "off by default", c.ScanEvery, 0)
+	found, err := c.Scan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "found", slices.Sorted(maps.Keys(found)), []string{"d", "folder", "linked", "upper"})
+	for name, bad := range map[string]bool{"d": false, "linked": false, "upper": true, "folder": true} {
+		equal(t, name, found[name].Err != nil, bad)
+	}
+	equal(t, "size", found["d"].Size, 34)
+
+	// canal.conf.dir moves what is scanned; conf stays where files are loaded from, unless it has none.
+	write(t, filepath.Join(dir, "other", "d", "instance.properties"), "canal.instance.master.address=db:3")
+	write(t, filepath.Join(dir, "other", "e", "instance.properties"), "canal.instance.master.address=db:4")
+	c = load(t, config.Options{Home: dir, Defines: map[string]string{"canal.conf.dir": "../other", "canal.auto.scan": "ON", "canal.auto.scan.interval": "7"}})
+	equal(t, "on", c.ScanEvery, 7*time.Second)
+	if found, err = c.Scan(); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "found", slices.Sorted(maps.Keys(found)), []string{"d", "e"})
+	for name, want := range map[string]string{"d": "db:1", "e": "db:4"} {
+		in, err := c.Instance(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, name, in.Address, want)
+	}
+
+	c = load(t, config.Options{Home: dir, Defines: map[string]string{"canal.conf.dir": "../none", "canal.auto.scan": "maybe"}})
+	equal(t, "off", c.ScanEvery, 0)
+	equal(t, "warned", slices.Contains(c.Warnings, `canal.auto.scan is "maybe"; taking false`), true)
+	if _, err := c.Scan(); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("error %v", err)
 	}
 }
 

@@ -66,7 +66,7 @@ type Instance struct {
 
 	Warnings []string // as in Config
 	Unknown  []string // keys of instance.properties that nobody knows
-	Ignored  []string // as in Config
+	Inert    []string // as in Config
 }
 
 // Bounds of numbers, far above any sense.
@@ -91,7 +91,9 @@ func (c *Config) Instance(destination string) (Instance, error) {
 	if err != nil {
 		return in, err
 	}
-	in.Unknown, in.Ignored = review(own)
+	var misspelt []string
+	in.Unknown, misspelt, in.Inert = review(own)
+	in.Warnings = append(in.Warnings, misspelt...)
 	r := &reader{get: l.instanceValue, errs: errs}
 	c.readWiring(&in, r)
 	c.readSource(&in, r)
@@ -135,7 +137,7 @@ func (c *Config) readSource(in *Instance, r *reader) {
 	if in.Address, problem = hostPort(addr.text); problem != "" {
 		r.fail(addr, problem)
 	}
-	in.User, in.Password, in.Database = r.text(keyDBUser), r.text(keyDBPassword), r.text(keyDatabase)
+	in.User, in.Password, in.Database = r.text(keyDBUser), r.password(), r.text(keyDatabase)
 	in.TLS = r.oneOf(keySSLMode, "DISABLED", "PREFERRED", "REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY")
 	if id := r.integer(keySlaveID, -1<<31, 1<<32-1); id > 0 {
 		in.ServerID = uint32(id)
@@ -214,7 +216,6 @@ func readStore(in *Instance, r *reader) {
 // readRefused names features whose absence would lose or reveal data silently.
 func readRefused(r *reader) {
 	r.refuse(keyGTID, "GTID mode is")
-	r.refuse(keyDruid, "encrypted passwords are")
 	r.refuse(keyMultiStream, "PolarDB-X streams are")
 	r.refuse(keyRDS, "binlogs from OSS are")
 	r.refuse(keyField, "column filters are")

@@ -1,10 +1,15 @@
 package instance
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"math/rand/v2"
+	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,14 +18,30 @@ import (
 	"github.com/canald/canald/internal/meta"
 )
 
+// HostConfig says which destinations a host runs.
+type HostConfig struct {
+	// Destinations are run from the start, whether their folders are found or not.
+	Destinations []string
+	// Open makes a fresh instance of a destination; it is called for each
+	// attempt to start one. An error that wraps fs.ErrNotExist means that the
+	// destination has no configuration yet.
+	Open func(destination string) (*Instance, error)
+	// Scan lists the configuration files that are there now. Nil leaves the
+	// destinations as they are.
+	Scan func() (map[string]File, error)
+	// ScanEvery is the pause between two scans; 5 s when it is zero.
+	ScanEvery time.Duration
+}
+
 // Host runs the destinations of one server. One that fails is reported and
-// tried again; it never ends the others.
+// tried again; it never ends the others. What the scan finds is started,
+// started anew when it changed, and stopped when it is gone.
 type Host struct {
-	log  *zap.Logger
-	open map[string]func() (*Instance, error)
-	mu   struct {
+	cfg HostConfig
+	log *zap.Logger
+	mu  struct {
 		sync.Mutex
-		running map[string]*Instance
+		members map[string]*member
 	}
 }
 
@@ -30,66 +51,181 @@ const (
 	startRetryMax = 30 * time.Second
 )
 
-// NewHost makes a host of the given destinations. Each function makes a fresh
-// instance: it is called again after a failure.
-func NewHost(open map[string]func() (*Instance, error), log *zap.Logger) *Host {
-	h := &Host{log: log, open: open}
-	h.mu.running = map[string]*Instance{}
+const defaultScanEvery = 5 * time.Second
+
+// HostState is what a host has to say of a destination.
+type HostState string
+
+// The states of a destination. One that is Failed is tried again, at intervals
+// and when its configuration changes; one that is Waiting has none yet.
+const (
+	Starting HostState = "starting"
+	Running  HostState = "running"
+	Failed   HostState = "failed"
+	Waiting  HostState = "waiting"
+)
+
+// Hosted is a destination as its host sees it.
+type Hosted struct {
+	Destination string
+	State       HostState
+	Since       time.Time // of the state
+	Err         error     // why it failed; nil in other states
+	Instance    *Instance // when it runs, else nil
+}
+
+// NewHost makes a host; Run starts what it runs.
+func NewHost(cfg HostConfig, log *zap.Logger) *Host {
+	if cfg.ScanEvery <= 0 {
+		cfg.ScanEvery = defaultScanEvery
+	}
+	h := &Host{cfg: cfg, log: log}
+	h.mu.members = map[string]*member{}
 	return h
 }
 
-// Run starts every destination and returns when the context is done and all of
+// Run starts the destinations and returns when the context is done and all of
 // them have flushed their cursors and ended.
 func (h *Host) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
-	for name, open := range h.open {
-		wg.Go(func() { h.keep(ctx, name, open) })
+	defer wg.Wait()
+	defer cancel()
+	start := func(name, notice string) *member {
+		own, stop := context.WithCancel(ctx)
+		m := &member{name: name, stop: stop, changed: make(chan struct{}, 1), done: make(chan struct{}), state: Starting, since: time.Now(), notice: notice}
+		h.mu.Lock()
+		h.mu.members[name] = m
+		h.mu.Unlock()
+		wg.Go(func() {
+			defer close(m.done)
+			defer stop()
+			h.keep(own, m)
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			delete(h.mu.members, name)
+		})
+		return m
 	}
-	wg.Wait()
-	return nil
+	s := scanner{host: h, start: start, known: map[string]*known{}, unsettled: map[string]stamp{}, missed: map[string]bool{}}
+	for _, name := range h.cfg.Destinations {
+		s.known[name] = &known{member: start(name, "")}
+	}
+	if h.cfg.Scan == nil {
+		<-ctx.Done()
+		return nil
+	}
+	s.first = true
+	for {
+		s.scan(ctx)
+		s.first = false
+		select {
+		case <-time.After(h.cfg.ScanEvery):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// member is a destination that its host runs or tries to.
+type member struct {
+	name    string
+	stop    context.CancelFunc
+	changed chan struct{} // its configuration changed: start it anew
+	done    chan struct{} // closed when it has ended
+
+	// Guarded by the host's lock.
+	instance *Instance
+	state    HostState
+	since    time.Time
+	err      error
+	notice   string // what to say when it runs; empty says nothing
+}
+
+// reload ends the attempt that runs or waits and begins another.
+func (m *member) reload() {
+	select {
+	case m.changed <- struct{}{}:
+	default: // one is asked for already
+	}
 }
 
 // keep runs one destination, again and again while it fails.
-func (h *Host) keep(ctx context.Context, name string, open func() (*Instance, error)) {
+func (h *Host) keep(ctx context.Context, m *member) {
 	pause := startRetryMin
 	for ctx.Err() == nil {
 		began := time.Now()
-		err := h.once(ctx, name, open)
+		changed, err := h.attempt(ctx, m)
 		if ctx.Err() != nil {
 			if err != nil {
-				h.log.Error("instance ended with an error", zap.String("destination", name), zap.Error(err))
+				h.log.Error("instance ended with an error", zap.String("destination", m.name), zap.Error(err))
 			}
 			return
+		}
+		if changed {
+			pause = startRetryMin
+			continue
 		}
 		if time.Since(began) > startRetryMax {
 			pause = startRetryMin
 		}
 		wait := pause/2 + rand.N(pause/2+1)
-		h.log.Error("start failed; trying again", zap.String("destination", name), zap.Error(err), zap.Duration("pause", wait))
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return
+		if errors.Is(err, fs.ErrNotExist) {
+			h.set(m, Waiting, err)
+			h.log.Warn("not started: the destination has no instance.properties yet", zap.String("destination", m.name), zap.Error(err))
+			if h.cfg.Scan != nil {
+				wait = time.Duration(1<<63 - 1) // the scan finds it
+			}
+		} else {
+			h.set(m, Failed, err)
+			h.log.Error("start failed; trying again", zap.String("destination", m.name), zap.Error(err), zap.Duration("pause", wait))
 		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-m.changed:
+			pause = startRetryMin / 2
+		case <-ctx.Done():
+		}
+		timer.Stop()
 		pause = min(2*pause, startRetryMax)
 	}
 }
 
-func (h *Host) once(ctx context.Context, name string, open func() (*Instance, error)) (err error) {
+// attempt runs the destination once. It returns true when it ended because the
+// configuration changed.
+func (h *Host) attempt(ctx context.Context, m *member) (changed bool, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- h.once(ctx, m) }()
+	select {
+	case err := <-done:
+		return false, err
+	case <-m.changed:
+		cancel()
+		if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
+			h.log.Error("instance ended with an error", zap.String("destination", m.name), zap.Error(err))
+		}
+		return true, nil
+	}
+}
+
+func (h *Host) once(ctx context.Context, m *member) (err error) {
 	defer func() {
 		// One destination's defect must not take the others along.
 		if p := recover(); p != nil {
-			err = fmt.Errorf("instance %q: panic: %v", name, p)
+			err = fmt.Errorf("instance %q: panic: %v\n%s", m.name, p, debug.Stack())
 		}
 	}()
-	i, err := open()
+	i, err := h.cfg.Open(m.name)
 	if err != nil {
-		return fmt.Errorf("instance %q: %w", name, err)
+		return fmt.Errorf("instance %q: %w", m.name, err)
 	}
-	h.set(name, i)
-	defer h.set(name, nil)
+	h.run(m, i)
+	defer h.run(m, nil)
 	if err := i.Run(ctx); err != nil {
-		return fmt.Errorf("instance %q: %w", name, err)
+		return fmt.Errorf("instance %q: %w", m.name, err)
 	}
 	if ctx.Err() == nil {
 		return errors.New("instance ended by itself")
@@ -97,22 +233,36 @@ func (h *Host) once(ctx context.Context, name string, open func() (*Instance, er
 	return nil
 }
 
-func (h *Host) set(name string, i *Instance) {
+// run notes the instance that runs; nil when it ended.
+func (h *Host) run(m *member, i *Instance) {
+	h.mu.Lock()
+	m.instance = i
+	notice := ""
+	if i != nil {
+		m.state, m.since, m.err = Running, time.Now(), nil
+		notice, m.notice = m.notice, ""
+	} else {
+		m.state, m.since = Starting, time.Now()
+	}
+	h.mu.Unlock()
+	if notice != "" {
+		h.log.Info("auto notify " + notice + " " + m.name + " successful.")
+	}
+}
+
+func (h *Host) set(m *member, s HostState, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if i == nil {
-		delete(h.mu.running, name)
-		return
+	if m.state != s {
+		m.state, m.since = s, time.Now()
 	}
-	h.mu.running[name] = i
+	m.err = err
 }
 
 // Session is a client's view of a destination; ErrNotRunning when it does not
 // run here now, whether it is known or not.
 func (h *Host) Session(destination string, id meta.ClientID) (*Session, error) {
-	h.mu.Lock()
-	i := h.mu.running[destination]
-	h.mu.Unlock()
+	i := h.Instance(destination)
 	if i == nil || !i.isRunning() {
 		return nil, ErrNotRunning
 	}
@@ -123,5 +273,20 @@ func (h *Host) Session(destination string, id meta.ClientID) (*Session, error) {
 func (h *Host) Instance(destination string) *Instance {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.mu.running[destination]
+	if m := h.mu.members[destination]; m != nil {
+		return m.instance
+	}
+	return nil
+}
+
+// Destinations lists what the host runs or tries to, by name.
+func (h *Host) Destinations() []Hosted {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	out := make([]Hosted, 0, len(h.mu.members))
+	for m := range maps.Values(h.mu.members) {
+		out = append(out, Hosted{Destination: m.name, State: m.state, Since: m.since, Err: m.err, Instance: m.instance})
+	}
+	slices.SortFunc(out, func(a, b Hosted) int { return cmp.Compare(a.Destination, b.Destination) })
+	return out
 }

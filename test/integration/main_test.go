@@ -4,7 +4,9 @@ package integration
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -60,7 +62,10 @@ func start(t testing.TB, dataDir string, configs ...instance.Config) *canald {
 			return instance.New(c, keeper, log.Named(c.Destination))
 		}
 	}
-	h := instance.NewHost(open, log)
+	h := instance.NewHost(instance.HostConfig{
+		Destinations: slices.Collect(maps.Keys(open)),
+		Open:         func(name string) (*instance.Instance, error) { return open[name]() },
+	}, log)
 	srv := server.New(server.Config{Addr: "127.0.0.1:0"}, func(d string, id meta.ClientID) (server.Session, error) {
 		s, err := h.Session(d, id)
 		if errors.Is(err, instance.ErrNotRunning) {
