@@ -119,18 +119,5 @@ func Files(ctx context.Context, cfg Config) ([]string, error) {
 		return nil, err
 	}
 	defer s.close()
-	res, err := s.query(ctx, "SHOW BINARY LOGS")
-	if err != nil {
-		return nil, err
-	}
-	defer res.Close()
-	files := make([]string, res.RowNumber())
-	for i := range files {
-		name, err := res.GetString(i, 0)
-		if err != nil {
-			return nil, err
-		}
-		files[i] = strings.Clone(name)
-	}
-	return files, nil
+	return s.files(ctx)
 }

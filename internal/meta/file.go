@@ -158,25 +158,33 @@ func (f *File) Load(_ context.Context, destination string) (State, error) {
 	return state, fmt.Errorf("%w: %s: %w", ErrBroken, path, reason)
 }
 
-// parse reads a document as Canal's reader would; an element without an
-// identity is passed over.
+// parse decodes what was read and reports what was passed over.
 func (f *File) parse(raw []byte) ([]Client, error) {
+	clients, passedOver, err := Decode(raw)
+	if passedOver > 0 {
+		f.log.Warn("clients without an identity in meta.dat passed over", zap.Int("clients", passedOver))
+	}
+	return clients, err
+}
+
+// Decode reads a document as Canal's reader would; an element without an
+// identity is passed over and counted.
+func Decode(raw []byte) (clients []Client, passedOver int, err error) {
 	if len(bytes.TrimSpace(raw)) == 0 {
-		return nil, errors.New("the file is empty")
+		return nil, 0, errors.New("the file is empty")
 	}
 	var doc documentJSON
 	if err := json.Unmarshal(raw, &doc); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	var clients []Client
-	for i, d := range doc.ClientDatas {
+	for _, d := range doc.ClientDatas {
 		if d.ClientIdentity == nil {
-			f.log.Warn("client without an identity in meta.dat passed over", zap.Int("element", i))
+			passedOver++
 			continue
 		}
 		clients = append(clients, Client{ID: ClientID(d.ClientIdentity.ClientID), Filter: d.ClientIdentity.Filter, Cursor: d.Cursor})
 	}
-	return clients, nil
+	return clients, passedOver, nil
 }
 
 func (f *File) loadStart() (*position.Cursor, error) {

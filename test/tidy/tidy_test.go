@@ -49,6 +49,10 @@ var mayImport = map[string][]string{
 	"internal/server": {"internal/meta", "internal/packet", "internal/store"},
 	// Settings are checked with the parsers of those who use them.
 	"internal/config": {"internal/filter", "internal/render"},
+	// It asks the source and the files the questions that the server will ask.
+	"internal/check": {
+		"internal/binlog", "internal/config", "internal/filter", "internal/meta", "internal/position",
+	},
 
 	"client/canalpb": nil,
 	"client":         {"client/canalpb", "internal/packet"},
