@@ -85,7 +85,7 @@ func (r *Report) configuration(subject string, warnings, unknown, inert []string
 		r.add(Finding{Note, subject, "unknown-key", "nobody knows the key " + u, "", ""})
 	}
 	for _, i := range inert {
-		r.add(Finding{Warning, subject, "without-effect", i, "the key is set and has no effect here", ""})
+		r.add(Finding{Warning, subject, "without-effect", i, "the key is set and has no effect here", "take the key out, or live with it; docs/CONFIG.md names the reason for each"})
 	}
 	if len(warnings)+len(inert) == 0 {
 		r.add(Finding{Level: OK, Subject: subject, Code: "config", What: "read without complaint"})

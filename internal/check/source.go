@@ -200,6 +200,9 @@ func (s *source) identity(r *Report) {
 	if s.running {
 		used--
 	}
+	if s.facts.ReplicasErr != nil {
+		r.add(s.finding(Note, "replicas-hidden", "the account may not list the source's replicas: "+s.facts.ReplicasErr.Error(), "whether another replica uses the same slaveId cannot be seen", "MariaDB: GRANT REPLICATION MASTER ADMIN ON *.* TO '"+s.in.User+"'@'…', for the time of the check"))
+	}
 	if used > 0 {
 		r.add(s.finding(Problem, "slave-id-taken", fmt.Sprintf("slaveId %d is used by another replica of this source", id), "the source ends the older of two replicas with one id: both reconnect for ever",
 			"canal.instance.mysql.slaveId=a number that SHOW REPLICAS (SHOW SLAVE HOSTS) does not list; or stop the other server first"))
