@@ -18,8 +18,9 @@ import (
 // Canald is the canald binary, run as a process of its own on a home in a
 // throw-away folder. It is for one goroutine.
 type Canald struct {
-	Addr string // of the client port
-	Home string
+	Addr    string // of the client port
+	Metrics string // of the port for metrics and health
+	Home    string
 
 	port    int
 	program string
@@ -73,19 +74,27 @@ func StartCanald(t testing.TB, s *Server, main string, destinations map[string]s
 	}
 	c := &Canald{Home: t.TempDir(), port: FreePort(), program: path}
 	c.Addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(c.port))
+	metrics := FreePort()
+	c.Metrics = net.JoinHostPort("127.0.0.1", strconv.Itoa(metrics))
 	names := make([]string, 0, len(destinations))
 	for name, properties := range destinations {
 		names = append(names, name)
-		text := fmt.Sprintf("canal.instance.master.address=%s\ncanal.instance.dbUsername=%s\ncanal.instance.dbPassword=%s\n%s\n",
-			s.Addr, s.User, s.Password, properties)
-		writeFile(t, filepath.Join(c.Home, "conf", name, "instance.properties"), text)
+		c.Configure(t, s, name, properties)
 	}
 	writeFile(t, filepath.Join(c.Home, "conf", "canal.properties"), fmt.Sprintf(
-		"canal.ip=127.0.0.1\ncanal.port=%d\ncanal.destinations=%s\ncanal.instance.global.spring.xml=classpath:spring/file-instance.xml\n%s\n",
-		c.port, strings.Join(names, ","), main))
+		"canal.ip=127.0.0.1\ncanal.port=%d\ncanald.metrics.ip=127.0.0.1\ncanal.metrics.pull.port=%d\ncanal.destinations=%s\n"+
+			"canal.instance.global.spring.xml=classpath:spring/file-instance.xml\n%s\n",
+		c.port, metrics, strings.Join(names, ","), main))
 	t.Cleanup(func() { c.Kill() })
 	c.Start(t)
 	return c
+}
+
+// Configure writes the file of a destination: what names the source, and more properties.
+func (c *Canald) Configure(t testing.TB, s *Server, name, properties string) {
+	t.Helper()
+	writeFile(t, filepath.Join(c.Home, "conf", name, "instance.properties"), fmt.Sprintf(
+		"canal.instance.master.address=%s\ncanal.instance.dbUsername=%s\ncanal.instance.dbPassword=%s\n%s\n", s.Addr, s.User, s.Password, properties))
 }
 
 func writeFile(t testing.TB, path, text string) {
