@@ -50,7 +50,7 @@ func runActors(ctx context.Context, log *zap.Logger, bound time.Duration, actors
 	var failed error
 	select {
 	case <-ctx.Done():
-		log.Info("stop requested")
+		log.Info("## stop the canal server")
 	case r := <-first:
 		if r.err == nil {
 			failed = fmt.Errorf("%s ended by itself", r.name)

@@ -237,12 +237,12 @@ func TestStop(t *testing.T) {
 				t.Errorf("the end took %s", took)
 			}
 			out := p.out.String()
-			server, host, end := strings.Index(out, "stopping part=server"), strings.Index(out, "stopping part=host"), strings.Index(out, "canald ends")
+			server, host, end := strings.Index(out, "stopping part=server"), strings.Index(out, "stopping part=host"), strings.Index(out, "## canal server is down.")
 			if server < 0 || host < server || end < host {
 				t.Errorf("order of the end:\n%s", out)
 			}
 			log, err := os.ReadFile(filepath.Join(dir, "logs", "canal", "canal.log"))
-			if err != nil || !bytes.Contains(log, []byte("canald ends")) {
+			if err != nil || !bytes.Contains(log, []byte("## canal server is down.")) {
 				t.Errorf("canal.log: %v\n%s", err, log)
 			}
 		})

@@ -3,7 +3,8 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,11 +25,13 @@ const shutdownBound = 20 * time.Second
 
 // serve runs the server until the context ends or a part of it fails.
 func serve(ctx context.Context, opts config.Options) error {
+	logDir := filepath.Join(opts.Home, "logs")
 	cfg, err := config.Load(opts)
 	if err != nil {
-		return fmt.Errorf("the configuration is wrong:\n%w", err)
+		err = wrongConfiguration(err)
+		reportFailedStart(logDir, err)
+		return err
 	}
-	logDir := filepath.Join(opts.Home, "logs")
 	lock, err := lockHome(logDir)
 	if err != nil {
 		return err
@@ -40,9 +43,11 @@ func serve(ctx context.Context, opts config.Options) error {
 	}
 	defer func() { _ = logs.Close() }()
 	log := logs.Server()
-	log.Info("canald starts", zap.String(logging.Version, buildVersion()), zap.String(logging.Home, opts.Home))
+	log.Info("## load canal configurations", zap.String(logging.Home, opts.Home))
 	report(log, cfg.Warnings, cfg.Unknown, cfg.Inert)
 
+	log.Info("## start the canal server.", zap.String(logging.Version, buildVersion()))
+	port := "-1"
 	host := newHost(cfg, logs, log)
 	actors := []actor{
 		// After the server: an ack that a client sends at the end must still reach
@@ -53,19 +58,61 @@ func serve(ctx context.Context, opts config.Options) error {
 		srv := newServer(cfg, host, log)
 		// The port is opened before any instance starts: when it is in use, nothing has happened yet.
 		if err := srv.Listen(); err != nil { //nolint:contextcheck // the port outlives every request
-			log.Error("start failed", zap.Error(err))
+			log.Error(failedStart, zap.Error(err))
 			return err
 		}
 		log.Info("listening for clients", zap.Stringer(logging.Addr, srv.Addr()))
+		_, port, _ = net.SplitHostPort(srv.Addr().String())
 		actors = slices.Insert(actors, 0, actor{name: "server", why: "accept nothing new and let running requests end", run: srv.Run})
 	}
-	log.Info("the canal server is running now", zap.Strings(logging.Destination, cfg.Destinations))
-	if err := runActors(ctx, log, shutdownBound, actors); err != nil {
-		log.Error("canald ends with an error", zap.Error(err))
-		return err
+	self := address(cfg, port)
+	log.Info("## start the canal server[" + self + "]")
+	log.Info("## the canal server is running now ......", zap.Strings(logging.Destination, cfg.Destinations))
+	err = runActors(ctx, log, shutdownBound, actors)
+	if err != nil {
+		log.Error("##something goes wrong when stopping canal Server:", zap.Error(err))
 	}
-	log.Info("canald ends")
-	return nil
+	log.Info("## stop the canal server[" + self + "]")
+	log.Info("## canal server is down.")
+	return err
+}
+
+// failedStart is what operators of Canal look for when nothing runs.
+const failedStart = "## Something goes wrong when starting up the canal Server:"
+
+// reportFailedStart puts a failure that comes before the log is opened into the
+// log of a home that has one already.
+func reportFailedStart(logDir string, failure error) {
+	if info, err := os.Stat(logDir); err != nil || !info.IsDir() {
+		return
+	}
+	lock, err := lockHome(logDir)
+	if err != nil {
+		return // the log is another process's
+	}
+	defer func() { _ = lock.Close() }()
+	logs, err := logging.Open(logDir, io.Discard, zap.InfoLevel)
+	if err != nil {
+		return
+	}
+	defer func() { _ = logs.Close() }()
+	for line := range strings.SplitSeq(failure.Error(), "\n") {
+		logs.Server().Error(failedStart + " " + line)
+	}
+}
+
+// address is this server as Canal's log names it: where it listens, what others
+// are told, and the port.
+func address(cfg *config.Config, port string) string {
+	ip, _, _ := net.SplitHostPort(cfg.Listen)
+	if ip == "" {
+		ip = config.HostIPv4().String()
+	}
+	registered := cfg.RegisterIP
+	if registered == "" {
+		registered = ip
+	}
+	return ip + "(" + registered + "):" + port
 }
 
 // report tells what a configuration file says that has no effect.

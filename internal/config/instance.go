@@ -228,7 +228,7 @@ func readRefused(r *reader) {
 // name's hash, then the last three bytes of the host's address.
 func serverID(destination string, ip net.IP) uint32 {
 	if ip = ip.To4(); ip == nil {
-		ip = hostIPv4()
+		ip = HostIPv4()
 	}
 	return uint32(javaHash(destination)&0x7f)<<24 | uint32(ip[1])<<16 | uint32(ip[2])<<8 | uint32(ip[3])
 }
@@ -242,8 +242,8 @@ func javaHash(s string) int32 {
 	return h
 }
 
-// hostIPv4 is the first address of this host that others could reach, else loopback.
-func hostIPv4() net.IP {
+// HostIPv4 is the first address of this host that others could reach, else loopback.
+func HostIPv4() net.IP {
 	addrs, err := net.InterfaceAddrs()
 	if err == nil {
 		for _, a := range addrs {

@@ -42,7 +42,7 @@ func (i *Instance) follow(ctx context.Context) error {
 		}
 		source.ServerID = i.checkServerID(source.ServerID, evicted)
 		wait := pause/2 + rand.N(pause/2+1)
-		i.log.Error("source lost; trying again", zap.Error(err), zap.Duration("pause", wait))
+		i.sayDumpError(err, wait)
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():

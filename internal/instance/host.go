@@ -171,8 +171,10 @@ func (h *Host) keep(ctx context.Context, m *member) {
 		}
 		wait := pause/2 + rand.N(pause/2+1)
 		if errors.Is(err, fs.ErrNotExist) {
+			if !h.waits(m) {
+				h.log.Warn("not started: the destination has no instance.properties yet", zap.String("destination", m.name), zap.Error(err))
+			}
 			h.set(m, Waiting, err)
-			h.log.Warn("not started: the destination has no instance.properties yet", zap.String("destination", m.name), zap.Error(err))
 			if h.cfg.Scan != nil {
 				wait = time.Duration(1<<63 - 1) // the scan finds it
 			}
@@ -248,6 +250,12 @@ func (h *Host) run(m *member, i *Instance) {
 	if notice != "" {
 		h.log.Info("auto notify " + notice + " " + m.name + " successful.")
 	}
+}
+
+func (h *Host) waits(m *member) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return m.state == Waiting
 }
 
 func (h *Host) set(m *member, s HostState, err error) {

@@ -165,7 +165,7 @@ func TestScan(t *testing.T) {
 		f.remove("there")
 		time.Sleep(every)
 		f.put("there", "a=2", old)
-		time.Sleep(every)
+		time.Sleep(every + time.Millisecond)
 		want("replaced", "listed:failed new:failed there:failed")
 		f.remove("there")
 		f.remove("listed")

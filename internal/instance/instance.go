@@ -170,8 +170,8 @@ func (i *Instance) Run(ctx context.Context) error {
 	}
 	i.setRunning(true)
 	defer i.setRunning(false)
-	i.log.Info("instance started", zap.String("source", i.cfg.Source.Addr), zap.Int("clients", len(state.Clients)))
-	defer i.log.Info("instance stopped")
+	i.sayStart(len(state.Clients))
+	defer i.sayStop()
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(guarded("cursor flusher", func() error { return i.book.Run(ctx, i.keeper, i.cfg.FlushPeriod, i.log.Named("meta")) }))

@@ -65,6 +65,9 @@ func (s *scanner) scan(ctx context.Context) {
 			s.host.log.Error("scan failed", zap.String("destination", name), zap.Error(f.Err))
 		case k != nil && k.seen && k.stamp == f.stamp():
 			delete(s.unsettled, name)
+			if s.host.waits(k.member) { // it looked while the file was being replaced
+				s.host.reload(k.member, "start")
+			}
 		case !s.settled(name, f):
 		default:
 			if err := s.take(name, f, k); err != nil {
@@ -122,7 +125,7 @@ func (s *scanner) take(name string, f File, k *known) error {
 	case !k.seen && s.first: // listed, and started a moment ago with this file
 	case !k.seen:
 		s.host.reload(k.member, "start")
-	case k.sum != sum:
+	case k.sum != sum || s.host.waits(k.member):
 		s.host.reload(k.member, "reload")
 	}
 	k.stamp, k.sum, k.seen = f.stamp(), sum, true

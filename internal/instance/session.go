@@ -67,7 +67,8 @@ func (s *Session) Subscribe(ctx context.Context, pattern string) error {
 	if f != nil {
 		i.setFilter(f)
 	}
-	i.log.Info("client subscribed", zap.Int16("client_id", int16(s.id)), zap.String("filter", pattern))
+	now, _ := i.book.Client(s.id)
+	i.saySubscribed(s.id, pattern, now.Cursor, c.Cursor == nil)
 	if i.streamStart().IsZero() {
 		return nil // attached when the source's place is known
 	}
@@ -106,7 +107,7 @@ func (s *Session) Unsubscribe(context.Context) error {
 	defer s.i.attach.Unlock()
 	s.i.book.Unsubscribe(s.id)
 	s.i.store.Detach(s.id)
-	s.i.log.Info("client unsubscribed", zap.Int16("client_id", int16(s.id)))
+	s.i.sayUnsubscribed(s.id)
 	return nil
 }
 
@@ -219,11 +220,13 @@ func (s *Session) Rollback(batchID int64) error {
 		return err
 	}
 	err := s.i.store.Rollback(s.id, batchID)
-	if errors.Is(err, store.ErrNoClient) {
-		if batchID == 0 {
-			return nil
-		}
+	switch {
+	case errors.Is(err, store.ErrNoClient) && batchID == 0:
+		return nil
+	case errors.Is(err, store.ErrNoClient):
 		return store.ErrUnknownBatch
+	case err == nil:
+		s.i.sayRolledBack(s.id, batchID)
 	}
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -26,6 +27,8 @@ func (i *Instance) attempt(ctx context.Context, source binlog.Config) error {
 	if err := r.LoadTables(ctx); err != nil {
 		return err
 	}
+	began := time.Now()
+	i.sayFindStart()
 	from, err := i.findStart(ctx, r)
 	if err != nil {
 		return fmt.Errorf("find the start: %w", err)
@@ -42,7 +45,7 @@ func (i *Instance) attempt(ctx context.Context, source binlog.Config) error {
 	if back { // a client returned after the start was found
 		return errRestart
 	}
-	i.log.Info("dump starts", zap.String("position", from.String()), zap.String("version", r.Version()))
+	i.sayStartFound(from, began, r.Version())
 	i.committer.begin()
 	err = i.run(ctx, r, from)
 	switch {
@@ -139,10 +142,13 @@ func (i *Instance) findStart(ctx context.Context, r *binlog.Reader) (position.Po
 	low, kept := i.book.Smallest(), i.book.Start()
 	switch {
 	case low != nil:
+		i.sayStartFrom(low)
 		from = low.Position
 	case kept != nil && !kept.Position.IsZero():
+		i.sayStartFrom(kept)
 		from = kept.Position
 	default:
+		i.sayStartFrom(nil)
 		p, err := r.Start(ctx, i.cfg.Start)
 		if err != nil {
 			return p, err

@@ -140,7 +140,7 @@ func TestManyTables(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer conn.Close()
-			for !strings.Contains(c.Log(), "dump starts") {
+			for !strings.Contains(c.Log(), "the next step is binlog dump") {
 				if time.Since(begin) > 30*time.Second {
 					t.Fatalf("not ready\n%s", c.Log())
 				}
