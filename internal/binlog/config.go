@@ -56,6 +56,8 @@ type Config struct {
 	SkipQueries, SkipDDL, SkipRows        bool
 	SkipInserts, SkipUpdates, SkipDeletes bool
 
+	Counters *Counters // written when not nil
+
 	ConnectTimeout time.Duration // of TCP, TLS and login; default 10 s
 	QueryTimeout   time.Duration // of one statement; default 30 s
 	ReadTimeout    time.Duration // silence on the dump after which it counts as dead; default 25 s

@@ -46,8 +46,14 @@ func (r *Reader) prepare(ctx context.Context) error {
 		return err
 	}
 	var err error
+	asked := time.Now()
 	if r.clock, err = r.meta.status(ctx); err != nil {
 		return err
+	}
+	if r.cfg.Counters != nil {
+		// The source's clock is told in whole seconds: half a second is the best guess for the rest.
+		here := asked.Add(time.Since(asked) / 2).UnixMilli()
+		r.cfg.Counters.Skew.Store(r.clock.Position.Timestamp + 500 - here)
 	}
 	if res, err := r.meta.query(ctx, "SET wait_timeout=9999999"); err == nil {
 		res.Close()

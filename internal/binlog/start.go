@@ -64,6 +64,9 @@ func (r *Reader) boundary(ctx context.Context, file string, stop func(event.Head
 		if err != nil {
 			return found, fmt.Errorf("search in %s: %w", file, err)
 		}
+		if r.cfg.Counters != nil {
+			r.cfg.Counters.Received.Add(int64(len(raw)))
+		}
 		h, err := event.ParseHeader(raw)
 		if err != nil {
 			return found, err

@@ -35,6 +35,11 @@ type stream struct {
 	// begins or ends one: rows before that are from the middle of one.
 	fresh   bool
 	payload payloadPlace
+
+	// Not counted yet.
+	received  int64
+	eventTime uint32
+	heartbeat bool
 }
 
 // payloadPlace is where events come from that a TRANSACTION_PAYLOAD holds; they
@@ -65,6 +70,7 @@ func (s *stream) run(ctx context.Context) error {
 			if err := s.flush(ctx); err != nil {
 				return err
 			}
+			s.count()
 		}
 		raw, err := s.d.event()
 		if err != nil {
@@ -75,6 +81,12 @@ func (s *stream) run(ctx context.Context) error {
 			return err
 		}
 		s.place(&h)
+		s.received += int64(len(raw))
+		if h.Type == event.TypeHeartbeat || h.Type == event.TypeHeartbeatV2 {
+			s.heartbeat = true
+		} else if h.Timestamp > 0 && h.LogPos > 0 {
+			s.eventTime = h.Timestamp
+		}
 		checksum := s.d.checksum
 		if h.Type == event.TypeFormatDescription {
 			f, err := event.ParseFormat(raw)
@@ -96,6 +108,7 @@ func (s *stream) run(ctx context.Context) error {
 			return fmt.Errorf("event type %d in %s at %d: %w", h.Type, s.file, h.Start(), err)
 		}
 		if s.chunk != nil && s.chunk.Full() {
+			s.count()
 			if err := s.flush(ctx); err != nil {
 				return err
 			}

@@ -3,6 +3,7 @@ package instance
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/canald/canald/internal/entry"
 	"github.com/canald/canald/internal/position"
@@ -26,6 +27,7 @@ const bufferMostBytes = 1 << 20
 // stands may be asked by any.
 type committer struct {
 	store           *store.Store
+	counters        *counters
 	transactionSize int  // entries that are buffered at most
 	filterMarkers   bool // canal.instance.filter.transaction.entry
 	buffered        []store.Slot
@@ -73,6 +75,7 @@ func (c *committer) restart(from position.Position) {
 
 // commit takes over the caller's hold on the segment.
 func (c *committer) commit(ctx context.Context, seg *entry.Segment) error {
+	c.count(seg)
 	stored := c.open // flush goes ahead of what the store has
 	seg.Retain(len(seg.Items))
 	defer seg.Release(1)
@@ -81,6 +84,7 @@ func (c *committer) commit(ctx context.Context, seg *entry.Segment) error {
 		if it.Type == entry.Heartbeat {
 			seg.Release(1)
 			c.flush(true)
+			c.counters.traffic.Store(time.Now().UnixMilli())
 			continue
 		}
 		if c.passing {
@@ -93,6 +97,21 @@ func (c *committer) commit(ctx context.Context, seg *entry.Segment) error {
 		c.add(store.Slot{Segment: seg, Index: int32(i)}, it)
 	}
 	return c.put(ctx, stored)
+}
+
+// count notes what came. What comes again after a reconnect counts again.
+func (c *committer) count(seg *entry.Segment) {
+	var kinds [len(eventKinds)]int64
+	for i := range seg.Items {
+		if seg.Items[i].Type != entry.Heartbeat {
+			kinds[kindOf(&seg.Items[i])]++
+		}
+	}
+	for k, n := range kinds {
+		if n > 0 {
+			c.counters.events[k].Add(n)
+		}
+	}
 }
 
 // add is Canal's transaction buffer.
@@ -120,6 +139,9 @@ func (c *committer) flush(heartbeat bool) {
 		c.next.Offset = lastItem.EndOffset()
 	}
 	ended := lastItem.Type == entry.TransactionEnd
+	if ended {
+		c.counters.seen.Add(1)
+	}
 	if c.buffered[0].Item().Type == entry.TransactionBegin {
 		c.open = false // the one before it ended without an entry, as a rollback does
 	}
@@ -138,6 +160,13 @@ func (c *committer) flush(heartbeat bool) {
 	if len(group) > 0 && (rows || heartbeat || c.open && ended || c.emptyPasses(group[0].Item())) {
 		c.out = append(c.out, group...)
 		c.ends = append(c.ends, len(c.out))
+		passed := group[len(group)-1].Item()
+		if passed.Time > 0 {
+			c.counters.traffic.Store(int64(passed.Time) * 1000)
+		}
+		if passed.Type == entry.TransactionEnd {
+			c.counters.transactions.Add(1)
+		}
 		c.open = !ended && !lastItem.Resume
 	} else {
 		c.drop(group)

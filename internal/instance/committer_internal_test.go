@@ -79,7 +79,7 @@ func newCommitter(t *testing.T, size int) *committer {
 	if err := s.Attach(1, nil); err != nil {
 		t.Fatal(err)
 	}
-	return &committer{store: s, transactionSize: size, emptyTime: 1000_000}
+	return &committer{store: s, counters: newCounters(), transactionSize: size, emptyTime: 1000_000}
 }
 
 // stored are the letters of what the store holds and has not handed out.
@@ -281,7 +281,7 @@ func TestPutThatIsInterrupted(t *testing.T) {
 	if err := s.Attach(1, nil); err != nil {
 		t.Fatal(err)
 	}
-	cm := &committer{store: s, transactionSize: 1024}
+	cm := &committer{store: s, counters: newCounters(), transactionSize: 1024}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- cm.commit(ctx, f.segment("brebrebre")) }()

@@ -61,7 +61,7 @@ func TestEndAfterAnInterruptedPut(t *testing.T) {
 	if err := s.Attach(1, nil); err != nil {
 		t.Fatal(err)
 	}
-	cm := &committer{store: s, transactionSize: 3, emptyTime: 1000_000}
+	cm := &committer{store: s, counters: newCounters(), transactionSize: 3, emptyTime: 1000_000}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- cm.commit(ctx, f.segment("brre")) }()

@@ -42,6 +42,7 @@ func (i *Instance) follow(ctx context.Context) error {
 		}
 		source.ServerID = i.checkServerID(source.ServerID, evicted)
 		wait := pause/2 + rand.N(pause/2+1)
+		i.counters.failed(err)
 		i.sayDumpError(err, wait)
 		select {
 		case <-time.After(wait):

@@ -90,6 +90,7 @@ type Instance struct {
 	store     *store.Store
 	book      *meta.Book
 	committer *committer
+	counters  *counters
 	host      string // of the source, as cursors name it
 	port      int
 
@@ -122,7 +123,7 @@ var (
 // New checks the filters and makes an instance; Run starts it.
 func New(cfg Config, keeper meta.Keeper, log *zap.Logger) (*Instance, error) {
 	cfg = cfg.withDefaults()
-	i := &Instance{cfg: cfg, keeper: keeper, log: log, placed: make(chan struct{})}
+	i := &Instance{cfg: cfg, keeper: keeper, log: log, placed: make(chan struct{}), counters: newCounters()}
 	white, err := filter.New(cfg.Filter)
 	if err != nil {
 		return nil, fmt.Errorf("canal.instance.filter.regex: %w", err)
@@ -140,6 +141,7 @@ func New(cfg Config, keeper meta.Keeper, log *zap.Logger) (*Instance, error) {
 	i.host = host
 	i.mu.white = white
 	i.cfg.Source.SkipTable = i.skipTable
+	i.cfg.Source.Counters = &binlog.Counters{}
 	return i, nil
 }
 
@@ -163,7 +165,7 @@ func (i *Instance) Run(ctx context.Context) error {
 	i.host = sourceHost(ctx, i.host)
 	i.book = meta.NewBook(state)
 	i.store = store.New(i.cfg.Store, store.Mark{}, time.Now().UnixMicro())
-	i.committer = &committer{store: i.store, transactionSize: i.cfg.TransactionSize, filterMarkers: i.cfg.FilterMarkers}
+	i.committer = &committer{store: i.store, counters: i.counters, transactionSize: i.cfg.TransactionSize, filterMarkers: i.cfg.FilterMarkers}
 	defer i.store.Close()
 	if err := i.applyStoredFilters(); err != nil {
 		return err

@@ -31,11 +31,14 @@ type pipeline struct {
 	order chan *job // to the committer, in the reader's order
 	made  int       // jobs that exist; the reader's goroutine counts
 	lent  map[*entry.Chunk]*job
+
+	counters *counters
 }
 
-func newPipeline() *pipeline {
+func newPipeline(c *counters) *pipeline {
 	return &pipeline{
-		free: make(chan *job, chunksInFlight), work: make(chan *job, chunksInFlight), order: make(chan *job, chunksInFlight),
+		counters: c,
+		free:     make(chan *job, chunksInFlight), work: make(chan *job, chunksInFlight), order: make(chan *job, chunksInFlight),
 		lent: map[*entry.Chunk]*job{},
 	}
 }
@@ -51,10 +54,16 @@ func (p *pipeline) Free(ctx context.Context) (*entry.Chunk, error) {
 			j = &job{done: make(chan struct{}, 1)}
 			break
 		}
-		select {
-		case j = <-p.free:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+		err := p.counters.waitFree(func() error {
+			select {
+			case j = <-p.free:
+				return nil
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		})
+		if err != nil {
+			return nil, err
 		}
 	}
 	p.lent[&j.chunk] = j
@@ -65,6 +74,7 @@ func (p *pipeline) Free(ctx context.Context) (*entry.Chunk, error) {
 func (p *pipeline) Emit(_ context.Context, c *entry.Chunk) error {
 	j := p.lent[c]
 	delete(p.lent, c)
+	p.counters.inFlight.Add(1)
 	p.order <- j
 	p.work <- j
 	return nil
@@ -72,7 +82,7 @@ func (p *pipeline) Emit(_ context.Context, c *entry.Chunk) error {
 
 // run dumps from the given place until something ends: it never returns nil.
 func (i *Instance) run(ctx context.Context, r *binlog.Reader, from position.Position) error {
-	p := newPipeline()
+	p := newPipeline(i.counters)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(guarded("reader", func() error {
 		defer close(p.work)
@@ -96,6 +106,7 @@ func (i *Instance) run(ctx context.Context, r *binlog.Reader, from position.Posi
 	g.Go(guarded("committer", func() error { return i.commitAll(ctx, p) }))
 	err := g.Wait()
 	p.drain()
+	i.counters.inFlight.Store(0)
 	return err
 }
 
@@ -130,6 +141,7 @@ func (i *Instance) commitAll(ctx context.Context, p *pipeline) error {
 			j.seg = nil
 			j.chunk.Reset()
 			p.free <- j
+			i.counters.inFlight.Add(-1)
 			if err := i.committer.commit(ctx, seg); err != nil {
 				return err
 			}

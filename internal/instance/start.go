@@ -46,6 +46,8 @@ func (i *Instance) attempt(ctx context.Context, source binlog.Config) error {
 		return errRestart
 	}
 	i.sayStartFound(from, began, r.Version())
+	i.counters.setConnected(true)
+	defer i.counters.setConnected(false)
 	i.committer.begin()
 	err = i.run(ctx, r, from)
 	switch {

@@ -51,6 +51,7 @@ type Book struct {
 		gone    map[ClientID]*position.Cursor
 		changed int64 // counts changes
 		saved   int64 // value of changed that is durable
+		flushes Flushes
 	}
 	wake chan struct{}
 }
@@ -179,6 +180,20 @@ func less(a, b *position.Cursor) bool {
 	return a.Position.Timestamp < b.Position.Timestamp
 }
 
+// Flushes tells how saving went.
+type Flushes struct {
+	Count, Errors int64
+	Took          time.Duration // all saves together
+	Last          time.Time     // when the last save succeeded; zero before
+}
+
+// Flushes tells how saving went so far.
+func (b *Book) Flushes() Flushes {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.mu.flushes
+}
+
 // Flush saves the book if it changed since it was saved last.
 func (b *Book) Flush(ctx context.Context, k Keeper) error {
 	b.mu.Lock()
@@ -189,12 +204,19 @@ func (b *Book) Flush(ctx context.Context, k Keeper) error {
 	version := b.mu.changed
 	s := State{Destination: b.destination, Clients: slices.Clone(b.mu.clients), Start: b.mu.start}
 	b.mu.Unlock()
-	if err := k.Save(ctx, s); err != nil {
+	began := time.Now()
+	err := k.Save(ctx, s)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f := &b.mu.flushes
+	f.Count++
+	f.Took += time.Since(began)
+	if err != nil {
+		f.Errors++
 		return err
 	}
-	b.mu.Lock()
+	f.Last = time.Now()
 	b.mu.saved = max(b.mu.saved, version)
-	b.mu.Unlock()
 	return nil
 }
 

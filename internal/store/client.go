@@ -159,6 +159,9 @@ func (s *Store) takeLocked(c *client, size int) *Batch {
 	if c.get == s.mu.put {
 		return NewBatch(NoBatch, nil, 0, nil)
 	}
+	if t := s.slotLocked(c.get).Item().Time; t > 0 {
+		s.mu.marks.Get = int64(t) * 1000
+	}
 	limit := int64(max(size, 0)) * s.cfg.Unit
 	var (
 		sum, framed int64
@@ -184,6 +187,7 @@ func (s *Store) takeLocked(c *client, size int) *Batch {
 			}
 		}
 		sum += int64(it.Len())
+		s.mu.rows.Get += int64(it.Rows)
 		framed += int64(it.FramedLen())
 		if p, ok := ackPoint(it); ok {
 			b.point, b.hasPoint = p, true
@@ -250,9 +254,12 @@ func (s *Store) Ack(id meta.ClientID, batchID int64) (p position.Position, ok bo
 	c.batches = c.batches[1:]
 	lastItem := s.slotLocked(b.end - 1).Item()
 	c.mark, c.markIncluded, c.skipping = MarkOf(lastItem), true, false
-	for n := c.ack; n < b.end; n++ {
-		c.ackRows += int64(s.slotLocked(n).Item().Rows)
+	if t := s.slotLocked(c.ack).Item().Time; t > 0 {
+		s.mu.marks.Ack = int64(t) * 1000
 	}
+	rows := s.rowsLocked(c.ack, b.end)
+	c.ackRows += rows
+	s.mu.rows.Ack += rows
 	c.ack, c.ackBytes = b.end, b.endBytes
 	s.trimLocked()
 	return b.point, b.hasPoint, nil
@@ -274,10 +281,22 @@ func (s *Store) Rollback(id meta.ClientID, batchID int64) error {
 			return err
 		}
 	}
+	if len(c.batches) > 0 {
+		c.rollbacks++
+		c.againRows += s.rowsLocked(c.ack, c.get)
+	}
 	c.batches = nil
 	c.get, c.getBytes = c.ack, c.ackBytes
 	s.wakeGetsLocked()
 	return nil
+}
+
+// rowsLocked counts the rows of entries that are held.
+func (s *Store) rowsLocked(from, to int64) (rows int64) {
+	for n := from; n < to; n++ {
+		rows += int64(s.slotLocked(n).Item().Rows)
+	}
+	return rows
 }
 
 // oldest checks that the batch is the client's oldest.
@@ -335,13 +354,30 @@ func (s *Store) HasRoom() bool {
 	return s.fitsLocked(1)
 }
 
+// Rows counts rows ever put, handed out and acknowledged. What a rollback makes
+// to come again is handed out again; several clients count each for themselves.
+type Rows struct{ Put, Get, Ack int64 }
+
+// Marks are event times, ms since 1970: of the first entry of the flush group
+// put last, of the batch handed out last, of the batch acknowledged last. Each
+// begins as the time at which the store was made.
+type Marks struct{ Put, Get, Ack int64 }
+
 // Stats says how full a store is.
 type Stats struct {
-	Entries int64 // held
-	Bytes   int64 // held, as Canal counts them
-	Put     int64 // entries ever put
-	PutRows int64
-	Clients map[meta.ClientID]ClientStats
+	Slots    int   // entries that it can hold
+	Capacity int64 // bytes that it can hold, as Canal counts them; not looked at in item mode
+	ItemMode bool
+
+	Entries    int64 // held
+	Bytes      int64 // held, as Canal counts them
+	Put, Freed int64 // entries ever put, and ever let go of: acknowledged by all clients
+	PutBytes   int64
+	FreedBytes int64
+	Rows       Rows
+	Marks      Marks
+	Blocked    time.Duration // that Put waited for space, the wait that goes on included
+	Clients    map[meta.ClientID]ClientStats
 }
 
 // ClientStats is one client's share.
@@ -350,6 +386,9 @@ type ClientStats struct {
 	Outstanding int   // batches
 	AckedRows   int64
 	Active      time.Time // last call
+	Rollbacks   int64     // that gave batches back
+	AgainRows   int64     // rows that those made to be handed out again
+	OldestTime  int64     // event time of the oldest entry not acknowledged, ms since 1970; 0 when there is none
 }
 
 // Stats is a consistent picture of the store.
@@ -357,11 +396,24 @@ func (s *Store) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := Stats{
+		Slots: s.cfg.Slots, Capacity: s.maxByte, ItemMode: s.cfg.ItemMode,
 		Entries: s.mu.put - s.mu.first, Bytes: s.mu.bytes - s.mu.freed,
-		Put: s.mu.put, PutRows: s.mu.rows, Clients: make(map[meta.ClientID]ClientStats, len(s.mu.clients)),
+		Put: s.mu.put, Freed: s.mu.first, PutBytes: s.mu.bytes, FreedBytes: s.mu.freed,
+		Rows: s.mu.rows, Marks: s.mu.marks, Blocked: s.mu.blocked,
+		Clients: make(map[meta.ClientID]ClientStats, len(s.mu.clients)),
+	}
+	if !s.mu.blockedT.IsZero() {
+		st.Blocked += time.Since(s.mu.blockedT)
 	}
 	for id, c := range s.mu.clients {
-		st.Clients[id] = ClientStats{Unread: s.mu.put - c.get, Outstanding: len(c.batches), AckedRows: c.ackRows, Active: c.active}
+		cs := ClientStats{
+			Unread: s.mu.put - c.get, Outstanding: len(c.batches), AckedRows: c.ackRows, Active: c.active,
+			Rollbacks: c.rollbacks, AgainRows: c.againRows,
+		}
+		if c.ack < s.mu.put {
+			cs.OldestTime = int64(s.slotLocked(c.ack).Item().Time) * 1000
+		}
+		st.Clients[id] = cs
 	}
 	return st
 }

@@ -99,7 +99,8 @@ type Store struct {
 		put   int64  // sequence behind the newest
 		bytes int64  // of all entries ever put
 		freed int64  // of all entries ever freed
-		rows  int64
+		rows  Rows
+		marks Marks
 		floor Mark // everything behind it is held or still to come
 		// floorInside is true when the entry at floor was freed and ended no
 		// transaction: a client whose cursor stands there may not have had it.
@@ -108,6 +109,7 @@ type Store struct {
 		nextIDs     map[meta.ClientID]int64 // of clients that were detached
 		space       chan struct{}           // closed when the blocked Put may look again; nil when none waits
 		blockedT    time.Time               // since when Put waits; zero when it does not
+		blocked     time.Duration           // that Put waited, but for the wait that goes on
 		closed      bool
 	}
 	done chan struct{}
@@ -125,6 +127,8 @@ type client struct {
 	active             time.Time
 	calls              int // calls that are running
 	ackRows            int64
+	rollbacks          int64
+	againRows          int64 // rows that a rollback made to be handed out again
 }
 
 type batch struct {
@@ -157,6 +161,8 @@ func New(cfg Config, start Mark, firstID int64) *Store {
 	s.mu.nextIDs = map[meta.ClientID]int64{}
 	s.mu.ring = make([]Slot, minRing)
 	s.mu.floor = start
+	now := time.Now().UnixMilli()
+	s.mu.marks = Marks{now, now, now}
 	return s
 }
 
@@ -245,6 +251,7 @@ func (s *Store) waitSpaceLocked(ctx context.Context) error {
 	s.mu.Lock()
 	s.mu.space = nil
 	if err != nil || s.fitsLocked(1) {
+		s.mu.blocked += time.Since(s.mu.blockedT)
 		s.mu.blockedT = time.Time{}
 	}
 	return err
@@ -260,7 +267,10 @@ func (s *Store) appendLocked(group []Slot) {
 		s.mu.ring[s.mu.put&mask] = sl
 		s.mu.put++
 		s.mu.bytes += int64(it.Len())
-		s.mu.rows += int64(it.Rows)
+		s.mu.rows.Put += int64(it.Rows)
+	}
+	if t := group[0].Item().Time; t > 0 {
+		s.mu.marks.Put = int64(t) * 1000
 	}
 	for _, c := range s.mu.clients {
 		if c.skipping {
