@@ -50,8 +50,8 @@ func TestConfigPrintAndCheck(t *testing.T) {
 	out := output(t, "--home", dir, "-Dcanal.user=", "config", "print", "d", "--set")
 	for _, want := range []string{
 		`canal.instance.master.address   "127.0.0.1:1"  conf/d/instance.properties:1`,
-		`canal.instance.dbPassword       "******"       conf/canal.properties:5`,
-		`conf/canal.properties:8       without effect: fail-over to a second source`,
+		`canal.instance.dbPassword       "******"       conf/canal.properties:6`,
+		`conf/canal.properties:9       without effect: fail-over to a second source`,
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is missing in\n%s", want, out)
@@ -59,8 +59,8 @@ func TestConfigPrintAndCheck(t *testing.T) {
 	}
 	out = output(t, "--home", dir, "config", "check")
 	for _, want := range []string{
-		"warning: canal.serverMode is not set", "unknown key: canal.nonsense", "warning: conf/canal.properties:7: canal.prot: unknown; is canal.port meant?",
-		"without effect: conf/canal.properties:8: canal.instance.standby.address: ", "no problem in the main file and 1 instances",
+		"warning: canal.serverMode is not set", "unknown key: canal.nonsense", "warning: conf/canal.properties:8: canal.prot: unknown; is canal.port meant?",
+		"without effect: conf/canal.properties:9: canal.instance.standby.address: ", "no problem in the main file and 1 instances",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is missing in\n%s", want, out)

@@ -143,7 +143,7 @@ func (p *process) stop(t *testing.T, sig os.Signal, code int) time.Duration {
 }
 
 const (
-	mainFile = "canal.ip=127.0.0.1\ncanal.port=0\ncanal.destinations=d\ncanal.instance.global.spring.xml=file-instance.xml\n"
+	mainFile = "canal.ip=127.0.0.1\ncanal.port=0\ncanal.metrics.pull.port=0\ncanal.destinations=d\ncanal.instance.global.spring.xml=file-instance.xml\n"
 	mainPath = "conf/canal.properties"
 	ownPath  = "conf/d/instance.properties"
 )

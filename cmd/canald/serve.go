@@ -17,6 +17,7 @@ import (
 	"github.com/canald/canald/internal/instance"
 	"github.com/canald/canald/internal/logging"
 	"github.com/canald/canald/internal/meta"
+	"github.com/canald/canald/internal/metrics"
 	"github.com/canald/canald/internal/server"
 )
 
@@ -49,13 +50,17 @@ func serve(ctx context.Context, opts config.Options) error {
 	log.Info("## start the canal server.", zap.String(logging.Version, buildVersion()))
 	port := "-1"
 	host := newHost(cfg, logs, log)
+	seen := metrics.New(metrics.Config{
+		Addr: cfg.Metrics.Addr, User: cfg.Metrics.User, Password: cfg.Metrics.Password,
+		CertFile: cfg.Metrics.CertFile, KeyFile: cfg.Metrics.KeyFile, ReadyLimit: cfg.ReadyLimit, Version: buildVersion(),
+	}, func() []metrics.Destination { return destinations(host) }, log.Named("metrics"))
 	actors := []actor{
 		// After the server: an ack that a client sends at the end must still reach
 		// the cursors that are flushed here.
 		{name: "host", why: "no request is left; end the dumps and flush the cursors", run: host.Run},
 	}
 	if cfg.Listen != "" {
-		srv := newServer(cfg, host, log)
+		srv := newServer(cfg, host, seen.Observer(), log)
 		// The port is opened before any instance starts: when it is in use, nothing has happened yet.
 		if err := srv.Listen(); err != nil { //nolint:contextcheck // the port outlives every request
 			log.Error(failedStart, zap.Error(err))
@@ -64,6 +69,9 @@ func serve(ctx context.Context, opts config.Options) error {
 		log.Info("listening for clients", zap.Stringer(logging.Addr, srv.Addr()))
 		_, port, _ = net.SplitHostPort(srv.Addr().String())
 		actors = slices.Insert(actors, 0, actor{name: "server", why: "accept nothing new and let running requests end", run: srv.Run})
+	}
+	if cfg.Metrics.Addr != "" {
+		actors = append(actors, actor{name: "metrics", why: "nothing is left to be seen", run: seen.Run})
 	}
 	self := address(cfg, port)
 	log.Info("## start the canal server[" + self + "]")
@@ -169,7 +177,7 @@ func scan(cfg *config.Config) (map[string]instance.File, error) {
 }
 
 // newServer makes the server that asks the host for sessions.
-func newServer(cfg *config.Config, host *instance.Host, log *zap.Logger) *server.Server {
+func newServer(cfg *config.Config, host *instance.Host, observer *server.Observer, log *zap.Logger) *server.Server {
 	open := func(destination string, id meta.ClientID) (server.Session, error) {
 		s, err := host.Session(destination, id)
 		if errors.Is(err, instance.ErrNotRunning) {
@@ -177,5 +185,5 @@ func newServer(cfg *config.Config, host *instance.Host, log *zap.Logger) *server
 		}
 		return s, err
 	}
-	return server.New(server.Config{Addr: cfg.Listen, User: cfg.User, PasswordHash: cfg.PasswordHash}, open, log.Named("server"), nil)
+	return server.New(server.Config{Addr: cfg.Listen, User: cfg.User, PasswordHash: cfg.PasswordHash}, open, log.Named("server"), observer)
 }

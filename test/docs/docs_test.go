@@ -8,7 +8,6 @@ import (
 	"go/token"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -82,31 +81,4 @@ func beginning(e ast.Expr) string {
 		return beginning(e.X)
 	}
 	return ""
-}
-
-var link = regexp.MustCompile(`\]\(([^)#]+?)(#[^)]*)?\)`)
-
-// TestLinks wants every file that a document points to.
-func TestLinks(t *testing.T) {
-	documents, err := filepath.Glob(filepath.Join(root, "docs/*.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"README.md", "README.zh-CN.md", "CONTRIBUTING.md"} {
-		documents = append(documents, filepath.Join(root, name))
-	}
-	for _, d := range documents {
-		raw, err := os.ReadFile(d)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, m := range link.FindAllStringSubmatch(string(raw), -1) {
-			if strings.Contains(m[1], "://") {
-				continue
-			}
-			if _, err := os.Stat(filepath.Join(filepath.Dir(d), m[1])); err != nil {
-				t.Errorf("%s: %v", filepath.Base(d), err)
-			}
-		}
-	}
 }

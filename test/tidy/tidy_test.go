@@ -47,6 +47,8 @@ var mayImport = map[string][]string{
 	},
 	// The server knows the store's batch and not the instance.
 	"internal/server": {"internal/meta", "internal/packet", "internal/store"},
+	// It looks on: at instances and at what the server tells its observer.
+	"internal/metrics": {"internal/instance", "internal/server"},
 	// Settings are checked with the parsers of those who use them.
 	"internal/config": {"internal/filter", "internal/render"},
 	// It asks the source and the files the questions that the server will ask.
