@@ -73,3 +73,19 @@ func TestConfigPrintAndCheck(t *testing.T) {
 		t.Error("a secret is shown")
 	}
 }
+
+// TestJavaOptions: -D in JAVA_OPTS counts, less than on the command line.
+func TestJavaOptions(t *testing.T) {
+	dir := home(t, map[string]string{mainPath: mainFile})
+	cmd := command(t, "--home", dir, "-Dcanal.user=a", "-Dcanal.passwd=e3619321c1a937c46a0d8bd1dac39f93b27d4458", "config", "print", "--set")
+	cmd.Env = append(os.Environ(), `JAVA_OPTS=-server -Xmx3g "-Dcanal.ip=10.1.2.3" -Dcanal.user=b -Dappender`)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, want := range []string{`"10.1.2.3"`, `"a" `} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("%s is missing in\n%s", want, out)
+		}
+	}
+}

@@ -29,6 +29,11 @@ func rootCommand() *cobra.Command {
 		if err != nil {
 			return config.Options{}, err
 		}
+		for k, v := range javaDefines(os.Getenv("JAVA_OPTS")) {
+			if _, ok := d[k]; !ok {
+				d[k] = v
+			}
+		}
 		if home == "" {
 			home = defaultHome()
 		}
@@ -67,6 +72,20 @@ func parseDefines(list []string) (map[string]string, error) {
 		m[k] = v
 	}
 	return m, nil
+}
+
+// javaDefines reads the -Dkey=value of JAVA_OPTS, where scripts of Canal users put
+// them; what else stands there is for a JVM.
+func javaDefines(options string) map[string]string {
+	m := map[string]string{}
+	for _, o := range strings.Fields(options) {
+		if d, ok := strings.CutPrefix(strings.Trim(o, `"'`), "-D"); ok {
+			if k, v, _ := strings.Cut(d, "="); k != "" {
+				m[k] = v
+			}
+		}
+	}
+	return m
 }
 
 // defaultHome is the folder above the program's when it looks like an
