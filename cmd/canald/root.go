@@ -78,7 +78,7 @@ func parseDefines(list []string) (map[string]string, error) {
 // them; what else stands there is for a JVM.
 func javaDefines(options string) map[string]string {
 	m := map[string]string{}
-	for _, o := range strings.Fields(options) {
+	for o := range strings.FieldsSeq(options) {
 		if d, ok := strings.CutPrefix(strings.Trim(o, `"'`), "-D"); ok {
 			if k, v, _ := strings.Cut(d, "="); k != "" {
 				m[k] = v

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -39,7 +40,7 @@ func Run(ctx context.Context, opts Options) (*Report, error) {
 		return r, nil
 	}
 	r.configuration("configuration", cfg.Warnings, cfg.Unknown, cfg.Inert)
-	running := r.server(opts, cfg)
+	running := r.server(ctx, opts, cfg)
 	instances := r.instances(cfg)
 	sources := make([]*source, len(instances))
 	g, gctx := errgroup.WithContext(ctx)
@@ -56,7 +57,7 @@ func Run(ctx context.Context, opts Options) (*Report, error) {
 	ids := map[string]string{} // source and server id → destination
 	for _, s := range sources {
 		s.running = running
-		key := s.in.Address + "/" + fmt.Sprint(s.in.ServerID)
+		key := s.in.Address + "/" + strconv.FormatUint(uint64(s.in.ServerID), 10)
 		if other, ok := ids[key]; ok {
 			r.add(Finding{
 				Problem, s.in.Destination, "slave-id-twice",
@@ -94,15 +95,15 @@ func (r *Report) configuration(subject string, warnings, unknown, inert []string
 
 // server looks at what the process itself needs. It returns whether a canald
 // runs in the home now.
-func (r *Report) server(opts Options, cfg *config.Config) bool {
+func (r *Report) server(ctx context.Context, opts Options, cfg *config.Config) bool {
 	const subject = "server"
 	logs := filepath.Join(opts.Config.Home, "logs")
 	running := locked(filepath.Join(logs, "canal.lock"))
 	if running {
 		r.add(Finding{Level: Note, Subject: subject, Code: "running", What: "canald runs in this home now: its ports and its own replicas are taken for its own"})
 	} else {
-		r.port(subject, "client", "canal.port", cfg.Listen)
-		r.port(subject, "metrics", "canal.metrics.pull.port", cfg.Metrics.Addr)
+		r.port(ctx, subject, "client", "canal.port", cfg.Listen)
+		r.port(ctx, subject, "metrics", "canal.metrics.pull.port", cfg.Metrics.Addr)
 	}
 	r.folder(subject, "logs", logs, "logs cannot be written and the server does not start")
 	var limit syscall.Rlimit
@@ -138,12 +139,13 @@ func locked(path string) bool {
 	return false
 }
 
-func (r *Report) port(subject, what, key, addr string) {
+func (r *Report) port(ctx context.Context, subject, what, key, addr string) {
 	if addr == "" {
 		r.add(Finding{Level: Note, Subject: subject, Code: what + "-port", What: "the " + what + " port is switched off"})
 		return
 	}
-	l, err := net.Listen("tcp", addr)
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", addr)
 	if err != nil {
 		level, why := Problem, "the server ends with exit code 1 when its port is taken"
 		if what == "metrics" {

@@ -60,7 +60,7 @@ func druidKey(text string) (*rsa.PublicKey, error) {
 func druidDecrypt(key *rsa.PublicKey, text string) (string, error) {
 	text = strings.Join(strings.Fields(text), "")
 	if len(text)%4 != 0 {
-		return "", errors.New("String length must be a multiple of four: the encrypted password is not base64") //nolint:staticcheck // Druid's words
+		return "", errors.New("String length must be a multiple of four: the encrypted password is not base64")
 	}
 	block, err := base64.StdEncoding.DecodeString(text)
 	if err != nil || len(block) == 0 || len(block) > maxCipherBytes {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -41,11 +42,7 @@ func (f *folder) remove(name string) {
 func (f *folder) scan() (map[string]instance.File, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	out := map[string]instance.File{}
-	for n, file := range f.files {
-		out[n] = file
-	}
-	return out, f.broken
+	return maps.Clone(f.files), f.broken
 }
 
 func (f *folder) open(name string) (*instance.Instance, error) {

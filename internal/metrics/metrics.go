@@ -6,8 +6,8 @@
 package metrics
 
 import (
-	"fmt"
 	"runtime"
+	"strconv"
 	"sync"
 	"time"
 
@@ -123,7 +123,7 @@ func (m *Metrics) request(r server.Request) {
 		m.empty.WithLabelValues(d).Inc()
 		return
 	case r.Code != 0:
-		m.errors.WithLabelValues(d, fmt.Sprint(r.Code)).Inc()
+		m.errors.WithLabelValues(d, strconv.Itoa(int(r.Code))).Inc()
 	}
 	m.packets.WithLabelValues(d, r.Type.String()).Inc()
 }

@@ -88,7 +88,9 @@ func fetch(t *testing.T, m *metrics.Metrics, method, target string, header ...st
 	}
 	w := httptest.NewRecorder()
 	m.Handler().ServeHTTP(w, r)
-	return w.Result()
+	r2 := w.Result()
+	t.Cleanup(func() { _ = r2.Body.Close() })
+	return r2
 }
 
 func body(t *testing.T, r *http.Response) string {
@@ -103,7 +105,7 @@ func body(t *testing.T, r *http.Response) string {
 
 func page(t *testing.T, m *metrics.Metrics) string {
 	t.Helper()
-	return body(t, fetch(t, m, "GET", "/metrics"))
+	return body(t, fetch(t, m, "GET", "/metrics")) //nolint:bodyclose // fetch closes it with the test
 }
 
 // series finds the value of a sample by its name and labels as they are written.
@@ -304,10 +306,11 @@ func TestPaths(t *testing.T) {
 			t.Errorf("%s %s: %d %.200s", c.method, c.target, r.StatusCode, text)
 		}
 	}
-	if ct := fetch(t, m, "GET", "/", "Accept", "application/openmetrics-text").Header.Get("Content-Type"); ct != "text/plain; version=0.0.4; charset=utf-8" {
+	r := fetch(t, m, "GET", "/", "Accept", "application/openmetrics-text") //nolint:bodyclose // fetch closes it with the test
+	if ct := r.Header.Get("Content-Type"); ct != "text/plain; version=0.0.4; charset=utf-8" {
 		t.Errorf("content type %q", ct)
 	}
-	r := fetch(t, m, "GET", "/metrics", "Accept-Encoding", "gzip")
+	r = fetch(t, m, "GET", "/metrics", "Accept-Encoding", "gzip") //nolint:bodyclose // fetch closes it with the test
 	z, err := gzip.NewReader(r.Body)
 	if err != nil {
 		t.Fatal(err)
@@ -411,7 +414,7 @@ func TestProtected(t *testing.T) {
 	addr := serving().All()[0].ContextMap()["addr"].(string)
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: pool}}}
 	for password, want := range map[string]int{"hunter2": 200, "hunter": 401, "": 401} {
-		r, err := http.NewRequestWithContext(t.Context(), "GET", "https://"+addr+"/metrics", nil)
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+addr+"/metrics", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -552,7 +555,7 @@ func BenchmarkScrape(b *testing.B) {
 	for b.Loop() {
 		m := newMetrics(hundred())
 		w := httptest.NewRecorder()
-		m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+		m.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 		if w.Code != http.StatusOK {
 			b.Fatal(w.Code)
 		}

@@ -1,7 +1,6 @@
 package fault
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -27,17 +26,18 @@ func TestFoldersWhileReading(t *testing.T) {
 	c := harness.StartCanald(t, s, "canal.auto.scan=true\ncanal.auto.scan.interval=1", map[string]string{"third": rows, "old": rows})
 	third := dial(t, c, "third")
 
-	ctx, cancel := context.WithCancel(t.Context())
+	stop := make(chan struct{})
 	written := make(chan int, 1)
 	go func() {
 		n := 0
 		defer func() { written <- n }()
-		for ctx.Err() == nil {
+		for {
 			n++
 			s.Exec(t, fmt.Sprintf("INSERT INTO fault_folders.t VALUES (%d)", n))
 			select {
 			case <-time.After(5 * time.Millisecond):
-			case <-ctx.Done():
+			case <-stop:
+				return
 			}
 		}
 	}()
@@ -56,7 +56,7 @@ func TestFoldersWhileReading(t *testing.T) {
 			case want = <-last:
 			default:
 			}
-			m, err := third.GetWithoutAck(context.WithoutCancel(ctx), 100, 100*time.Millisecond)
+			m, err := third.GetWithoutAck(t.Context(), 100, 100*time.Millisecond)
 			if err == nil && m.ID >= 0 {
 				var n []int
 				if n, err = sequences(m); err == nil {
@@ -70,7 +70,7 @@ func TestFoldersWhileReading(t *testing.T) {
 					seen = time.Now()
 				}
 				if err == nil {
-					err = third.Ack(context.WithoutCancel(ctx), m.ID)
+					err = third.Ack(t.Context(), m.ID)
 				}
 			}
 			if err != nil {
@@ -129,7 +129,7 @@ func TestFoldersWhileReading(t *testing.T) {
 	reaches("old", false)
 	waitLog(t, c, "auto notify stop old successful.")
 
-	cancel()
+	close(stop)
 	n := <-written
 	last <- n
 	select {
