@@ -80,7 +80,14 @@ func newMetrics(of func() []metrics.Destination) *metrics.Metrics {
 	return metrics.New(metrics.Config{Version: "1.0", ReadyLimit: time.Minute}, of, zap.NewNop())
 }
 
-func fetch(t *testing.T, m *metrics.Metrics, method, target string, header ...string) *http.Response {
+// answer is what the handler said.
+type answer struct {
+	code   int
+	header http.Header
+	body   string
+}
+
+func fetch(t *testing.T, m *metrics.Metrics, method, target string, header ...string) answer {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), method, target, nil)
 	for i := 0; i < len(header); i += 2 {
@@ -88,24 +95,12 @@ func fetch(t *testing.T, m *metrics.Metrics, method, target string, header ...st
 	}
 	w := httptest.NewRecorder()
 	m.Handler().ServeHTTP(w, r)
-	r2 := w.Result()
-	t.Cleanup(func() { _ = r2.Body.Close() })
-	return r2
-}
-
-func body(t *testing.T, r *http.Response) string {
-	t.Helper()
-	defer r.Body.Close()
-	raw, err := io.ReadAll(r.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(raw)
+	return answer{w.Code, w.Header(), w.Body.String()}
 }
 
 func page(t *testing.T, m *metrics.Metrics) string {
 	t.Helper()
-	return body(t, fetch(t, m, "GET", "/metrics")) //nolint:bodyclose // fetch closes it with the test
+	return fetch(t, m, "GET", "/metrics").body
 }
 
 // series finds the value of a sample by its name and labels as they are written.
@@ -227,8 +222,8 @@ func TestStates(t *testing.T) {
 		}
 	}
 	r := fetch(t, m, "GET", "/readyz")
-	if text := body(t, r); r.StatusCode != http.StatusServiceUnavailable || !strings.Contains(text, "failed") || !strings.Contains(text, "no such file") {
-		t.Errorf("%d %s", r.StatusCode, text)
+	if text := r.body; r.code != http.StatusServiceUnavailable || !strings.Contains(text, "failed") || !strings.Contains(text, "no such file") {
+		t.Errorf("%d %s", r.code, text)
 	}
 }
 
@@ -302,28 +297,28 @@ func TestPaths(t *testing.T) {
 		{"GET", "/instances", `"position": "mysql-bin.000042:4711"`},
 	} {
 		r := fetch(t, m, c.method, c.target)
-		if text := body(t, r); r.StatusCode != http.StatusOK || !strings.Contains(text, c.want) {
-			t.Errorf("%s %s: %d %.200s", c.method, c.target, r.StatusCode, text)
+		if r.code != http.StatusOK || !strings.Contains(r.body, c.want) {
+			t.Errorf("%s %s: %d %.200s", c.method, c.target, r.code, r.body)
 		}
 	}
-	r := fetch(t, m, "GET", "/", "Accept", "application/openmetrics-text") //nolint:bodyclose // fetch closes it with the test
-	if ct := r.Header.Get("Content-Type"); ct != "text/plain; version=0.0.4; charset=utf-8" {
+	r := fetch(t, m, "GET", "/", "Accept", "application/openmetrics-text")
+	if ct := r.header.Get("Content-Type"); ct != "text/plain; version=0.0.4; charset=utf-8" {
 		t.Errorf("content type %q", ct)
 	}
-	r = fetch(t, m, "GET", "/metrics", "Accept-Encoding", "gzip") //nolint:bodyclose // fetch closes it with the test
-	z, err := gzip.NewReader(r.Body)
+	r = fetch(t, m, "GET", "/metrics", "Accept-Encoding", "gzip")
+	z, err := gzip.NewReader(strings.NewReader(r.body))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if raw, err := io.ReadAll(z); err != nil || !bytes.Contains(raw, []byte("canal_instance{")) {
 		t.Errorf("gzip: %v", err)
 	}
-	text := body(t, fetch(t, m, "GET", "/metrics?name[]=canal_instance_put_rows&name%5B%5D=canal_instance_ack_rows&name[]=none"))
+	text := fetch(t, m, "GET", "/metrics?name[]=canal_instance_put_rows&name%5B%5D=canal_instance_ack_rows&name[]=none").body
 	if want := "# HELP canal_instance_put_rows rows put into the store\n# TYPE canal_instance_put_rows counter\ncanal_instance_put_rows{destination=\"d\"} 50\n"; !strings.HasPrefix(text, want) || strings.Count(text, "\n") != 6 {
 		t.Errorf("filtered page:\n%s", text)
 	}
 	var list []map[string]any
-	if err := json.Unmarshal([]byte(body(t, fetch(t, m, "GET", "/instances"))), &list); err != nil || len(list) != 1 {
+	if err := json.Unmarshal([]byte(fetch(t, m, "GET", "/instances").body), &list); err != nil || len(list) != 1 {
 		t.Fatalf("%v, %d instances", err, len(list))
 	}
 }
@@ -350,9 +345,9 @@ func TestReady(t *testing.T) {
 			d := running("d")()[0]
 			c.make(&d)
 			r := fetch(t, newMetrics(func() []metrics.Destination { return []metrics.Destination{d} }), "GET", "/readyz")
-			text := body(t, r)
-			if (r.StatusCode == http.StatusOK) != c.ready {
-				t.Errorf("%d %s", r.StatusCode, text)
+			text := r.body
+			if (r.code == http.StatusOK) != c.ready {
+				t.Errorf("%d %s", r.code, text)
 			}
 			if !c.ready && (!strings.Contains(text, "d: ") || !strings.Contains(text, "connection refused")) {
 				t.Errorf("the reason is not told: %s", text)
