@@ -98,6 +98,16 @@ func fetch(t *testing.T, m *metrics.Metrics, method, target string, header ...st
 	return answer{w.Code, w.Header(), w.Body.String()}
 }
 
+func body(t *testing.T, r *http.Response) string {
+	t.Helper()
+	defer r.Body.Close()
+	raw, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw)
+}
+
 func page(t *testing.T, m *metrics.Metrics) string {
 	t.Helper()
 	return fetch(t, m, "GET", "/metrics").body
