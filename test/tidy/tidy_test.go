@@ -31,6 +31,7 @@ var mayImport = map[string][]string{
 	"internal/packet":   nil,
 	"internal/render":   nil,
 	"internal/logging":  nil,
+	"internal/sdnotify": nil,
 
 	"internal/event":  {"internal/position"},
 	"internal/schema": {"internal/position"},
@@ -47,6 +48,10 @@ var mayImport = map[string][]string{
 	},
 	// The server knows the store's batch and not the instance.
 	"internal/server": {"internal/meta", "internal/packet", "internal/store"},
+	// It runs an instance of its own, and reads its entries as a client does.
+	"internal/tail": {
+		"client", "client/canalpb", "internal/binlog", "internal/instance", "internal/meta", "internal/store",
+	},
 	// It looks on: at instances and at what the server tells its observer.
 	"internal/metrics": {"internal/instance", "internal/server"},
 	// Settings are checked with the parsers of those who use them.
