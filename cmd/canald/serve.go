@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/canald/canald/internal/config"
 	"github.com/canald/canald/internal/instance"
@@ -38,7 +40,11 @@ func serve(ctx context.Context, opts config.Options) error {
 		return err
 	}
 	defer func() { _ = lock.Close() }()
-	logs, err := logging.Open(logDir, os.Stderr, zap.InfoLevel)
+	level, err := zapcore.ParseLevel(cfg.LogLevel)
+	if err != nil {
+		return fmt.Errorf("log level: %w", err)
+	}
+	logs, err := logging.New(logDir, logging.Options{Console: os.Stderr, Level: level, JSON: cfg.LogJSON})
 	if err != nil {
 		return err
 	}
@@ -75,6 +81,7 @@ func serve(ctx context.Context, opts config.Options) error {
 	}
 	self := address(cfg, port)
 	log.Info("## start the canal server[" + self + "]")
+	actors = append(actors, actor{name: "service manager", why: "it was told that this process ends", run: func(ctx context.Context) error { return tellManager(ctx, log) }})
 	log.Info("## the canal server is running now ......", zap.Strings(logging.Destination, cfg.Destinations))
 	err = runActors(ctx, log, shutdownBound, actors)
 	if err != nil {
@@ -154,6 +161,7 @@ func newHost(cfg *config.Config, logs *logging.Logs, log *zap.Logger) *instance.
 				if keeper, err = meta.NewFile(in.DataDir, name, log.Named("meta")); err != nil {
 					return nil, err
 				}
+				keeper = meta.WithHistory(keeper, logs.Meta(name))
 			}
 			return instance.New(instanceConfig(in), keeper, log)
 		},

@@ -168,3 +168,13 @@ func (c *Canald) Memory(t testing.TB) (now, peak int64) {
 	}
 	return now, peak
 }
+
+// Program is the path of the binary, built once for a test binary.
+func Program(t testing.TB) string {
+	t.Helper()
+	path, err := buildCanald(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
