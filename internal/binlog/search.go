@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -80,7 +81,7 @@ func SearchTime(ctx context.Context, cfg Config, millis int64) (StartConfig, err
 	if err != nil {
 		return StartConfig{}, err
 	}
-	for i := len(files) - 1; i >= 0; i-- {
+	for i := range slices.Backward(files) {
 		var began int64
 		err := walk(ctx, cfg, files[i], func(h event.Header, _ []byte) (bool, error) {
 			began = int64(h.Timestamp) * 1000
@@ -112,7 +113,7 @@ func SearchGTID(ctx context.Context, cfg Config, text string) (StartConfig, erro
 	}
 	// Each file begins with what all files before it hold: the first transaction
 	// that is missing lies in the newest file of whose past nothing is missing.
-	for i := len(files) - 1; i >= 0; i-- {
+	for i := range slices.Backward(files) {
 		var found StartConfig
 		complete := true
 		err := walk(ctx, cfg, files[i], func(h event.Header, b []byte) (bool, error) {

@@ -34,8 +34,6 @@ type Printer struct {
 
 	Rows int // printed so far
 	Most int // rows to print; 0 prints all
-
-	line strings.Builder
 }
 
 const defaultWidth = 60
@@ -101,6 +99,7 @@ func eventTime(h *canalpb.Header) time.Time { return time.UnixMilli(h.GetExecute
 
 func (p *Printer) statement(h *canalpb.Header, c *canalpb.RowChange) string {
 	switch p.Form {
+	case Text:
 	case JSON:
 		return marshal(map[string]any{"file": h.GetLogfileName(), "position": h.GetLogfileOffset(), "time": eventTime(h).Format(time.RFC3339), "type": "STATEMENT", "schema": c.GetDdlSchemaName(), "sql": c.GetSql()})
 	case SQL:
@@ -124,6 +123,7 @@ func (p *Printer) textRow(h *canalpb.Header, t canalpb.EventType, r *canalpb.Row
 		sign, color = "+", green
 	case canalpb.EventType_DELETE:
 		sign, color, columns = "-", red, r.GetBeforeColumns()
+	default: // updates: nothing else has rows
 	}
 	var b strings.Builder
 	b.WriteString(sign + " " + printable(h.GetSchemaName()+"."+h.GetTableName(), 0))
@@ -301,6 +301,7 @@ func sqlRow(h *canalpb.Header, t canalpb.EventType, r *canalpb.RowData) string {
 		return "INSERT INTO " + table + " (" + strings.Join(names, ", ") + ") VALUES (" + strings.Join(values, ", ") + ");"
 	case canalpb.EventType_DELETE:
 		return "DELETE FROM " + table + where(r.GetBeforeColumns()) + " LIMIT 1;"
+	default: // updates: nothing else has rows
 	}
 	var set []string
 	for _, c := range r.GetAfterColumns() {

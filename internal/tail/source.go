@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -87,7 +88,7 @@ func address(host, port string) (string, error) {
 	if host == "" || strings.ContainsAny(host, " /@") {
 		return "", errors.New("the host is missing or has a sign that no host has")
 	}
-	if p, err := net.LookupPort("tcp", port); err != nil || p < 1 {
+	if p, err := strconv.ParseUint(port, 10, 16); err != nil || p < 1 {
 		return "", fmt.Errorf("%q is no port", port)
 	}
 	return net.JoinHostPort(host, port), nil

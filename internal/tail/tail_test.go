@@ -60,16 +60,16 @@ func TestParseOptionFile(t *testing.T) {
 }
 
 func column(index int32, name, kind, value string, set ...func(*canalpb.Column)) *canalpb.Column {
-	c := &canalpb.Column{Index: proto.Int32(index), Name: proto.String(name), MysqlType: proto.String(kind), Value: proto.String(value)}
+	c := &canalpb.Column{Index: new(index), Name: new(name), MysqlType: new(kind), Value: new(value)}
 	for _, f := range set {
 		f(c)
 	}
 	return c
 }
 
-func key(c *canalpb.Column)     { c.IsKey = proto.Bool(true) }
-func updated(c *canalpb.Column) { c.Updated = proto.Bool(true) }
-func null(c *canalpb.Column)    { c.IsNull, c.Value = proto.Bool(true), nil }
+func key(c *canalpb.Column)     { c.IsKey = new(true) }
+func updated(c *canalpb.Column) { c.Updated = new(true) }
+func null(c *canalpb.Column)    { c.IsNull, c.Value = new(true), nil }
 
 func entry(t *testing.T, kind canalpb.EventType, rows ...*canalpb.RowData) *canalpb.Entry {
 	t.Helper()
@@ -80,7 +80,7 @@ func entry(t *testing.T, kind canalpb.EventType, rows ...*canalpb.RowData) *cana
 	}
 	return &canalpb.Entry{
 		EntryType: canalpb.EntryType_ROWDATA.Enum(), StoreValue: raw,
-		Header: &canalpb.Header{LogfileName: proto.String("mysql-bin.000001"), LogfileOffset: proto.Int64(4), SchemaName: proto.String("shop"), TableName: proto.String("or`der"), ExecuteTime: proto.Int64(1700000000000)},
+		Header: &canalpb.Header{LogfileName: new("mysql-bin.000001"), LogfileOffset: new(int64(4)), SchemaName: new("shop"), TableName: new("or`der"), ExecuteTime: new(int64(1700000000000))},
 	}
 }
 
