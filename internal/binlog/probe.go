@@ -84,6 +84,16 @@ func Probe(ctx context.Context, cfg Config) (Facts, error) {
 	return f, nil
 }
 
+// Replicas lists those that registered at a source, over a connection of its own.
+func Replicas(ctx context.Context, cfg Config) ([]Replica, error) {
+	s, err := dial(ctx, cfg.withDefaults())
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	return s.replicas(ctx)
+}
+
 func (s *session) clockSkew(ctx context.Context) (time.Duration, error) {
 	before := time.Now()
 	res, err := s.query(ctx, "SELECT UNIX_TIMESTAMP()")

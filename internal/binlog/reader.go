@@ -127,6 +127,7 @@ func (r *Reader) Run(ctx context.Context, from position.Position, sink Sink) err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = s.raw.Close() })
 	defer stop()
+	defer r.endDump(ctx, s.conn.GetConnectionID())
 	st := &stream{r: r, d: d, sink: sink, file: from.File, maps: map[uint64]*mapped{}, next: uint32(from.Offset), fresh: true}
 	st.context = entry.NewContext(from.File, "")
 	err = st.run(ctx)
@@ -134,6 +135,20 @@ func (r *Reader) Run(ctx context.Context, from position.Position, sink Sink) err
 		return context.Cause(ctx)
 	}
 	return fmt.Errorf("dump from %s: %w", from, err)
+}
+
+// endDumpWithin bounds the wait for the source's answer at the end of a dump.
+const endDumpWithin = time.Second
+
+// endDump ends the source's side of a dump, as Canal does. The source would
+// find out by itself only when it has something to send, and list a replica
+// until then that is gone. It is no loss when it fails.
+func (r *Reader) endDump(ctx context.Context, id uint32) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endDumpWithin)
+	defer cancel()
+	if res, err := r.meta.query(ctx, fmt.Sprintf("KILL %d", id)); err == nil {
+		res.Close()
+	}
 }
 
 // table returns the structure of a table as of now, reading it when it is not

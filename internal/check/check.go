@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -23,7 +25,12 @@ import (
 type Options struct {
 	Config  config.Options
 	Migrate bool // also say what will differ from the Java server whose home this was
+	// Patience is how long a replica with our id is watched: a server that was
+	// just stopped is listed until the source's next heartbeat. Zero is 35 s.
+	Patience time.Duration
 }
+
+const defaultPatience = 35 * time.Second
 
 // sourcesAtATime bounds the connections that a check opens at the same time.
 const sourcesAtATime = 8
@@ -48,6 +55,9 @@ func Run(ctx context.Context, opts Options) (*Report, error) {
 	for i, in := range instances {
 		g.Go(func() error {
 			sources[i] = look(gctx, in)
+			if !running {
+				sources[i].waitForOwn(gctx, cmp.Or(opts.Patience, defaultPatience))
+			}
 			return gctx.Err()
 		})
 	}

@@ -45,11 +45,33 @@ func look(ctx context.Context, in config.Instance) *source {
 	s.clients, s.metaErr = readMeta(in)
 	ctx, cancel := context.WithTimeout(ctx, 3*connectWithin)
 	defer cancel()
-	s.facts, s.err = binlog.Probe(ctx, binlog.Config{
+	s.facts, s.err = binlog.Probe(ctx, s.config())
+	return s
+}
+
+// config is what the source is asked with.
+func (s *source) config() binlog.Config {
+	in := s.in
+	return binlog.Config{
 		Addr: in.Address, User: in.User, Password: in.Password, TLS: binlog.TLSMode(in.TLS), Database: in.Database, Charset: in.Charset,
 		ConnectTimeout: connectWithin, QueryTimeout: connectWithin,
-	})
-	return s
+	}
+}
+
+// waitForOwn looks again for a while when the source lists a replica with our id.
+func (s *source) waitForOwn(ctx context.Context, patience time.Duration) {
+	const every = time.Second
+	late := time.Now().Add(patience)
+	for slices.ContainsFunc(s.facts.Replicas, func(r binlog.Replica) bool { return r.ID == s.in.ServerID }) && time.Now().Before(late) {
+		select {
+		case <-time.After(every):
+		case <-ctx.Done():
+			return
+		}
+		if again, err := binlog.Replicas(ctx, s.config()); err == nil {
+			s.facts.Replicas = again
+		}
+	}
 }
 
 // readMeta reads meta.dat without touching it.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/canald/canald/internal/binlog"
 	"github.com/canald/canald/internal/check"
@@ -67,7 +68,7 @@ func (h *installation) check() *check.Report {
 		}
 		h.write(path, b.String())
 	}
-	h.opts.Config = settings.Options{Home: h.dir}
+	h.opts.Config, h.opts.Patience = settings.Options{Home: h.dir}, time.Second
 	r, err := check.Run(h.t.Context(), h.opts)
 	if err != nil {
 		h.t.Fatal(err)
