@@ -13,7 +13,7 @@ FUZZ_TIME ?= 10s
 comma := ,
 
 .DEFAULT_GOAL := help
-.PHONY: help build test unit lint fmt generate fuzz parts integration conformance fault matrix bench demo cover check clean
+.PHONY: help build test unit lint fmt generate fuzz parts integration conformance fault matrix bench demo dist deb cover check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -70,6 +70,12 @@ bench: build ## speed and memory beside a raw dump
 
 demo: build ## see rows arrive: a real source, canald, a client, in a throw-away folder
 	$(GO) run ./test/demo
+
+dist: ## dist/canald-VERSION-linux-ARCH.tar.gz with the layout of a Canal home
+	deploy/package/dist.sh $(VERSION) amd64 arm64
+
+deb: ## dist/canald_VERSION_amd64.deb with the systemd unit
+	deploy/package/deb.sh $(VERSION) amd64
 
 cover: ## coverage of the unit tests
 	$(GO) test -coverprofile=coverage.out $(UNIT)
