@@ -52,11 +52,10 @@ func home(t *testing.T, s *harness.Server) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		text := string(raw)
 		for k, v := range values {
-			text += fmt.Sprintf("\n%s = %s\n", k, v)
+			raw = fmt.Appendf(raw, "\n%s = %s\n", k, v)
 		}
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(path, raw, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -4,6 +4,7 @@ package main
 import (
 	"debug/buildinfo"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 )
@@ -42,7 +43,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) != 2 {
-		return fmt.Errorf("usage: sbom BINARY VERSION")
+		return errors.New("usage: sbom BINARY VERSION")
 	}
 	info, err := buildinfo.ReadFile(args[0])
 	if err != nil {
