@@ -236,6 +236,9 @@ func (s *source) identity(r *Report) {
 
 // places looks whether the source still has what is asked for.
 func (s *source) places(r *Report) {
+	if err := s.facts.FilesErr; err != nil && !strings.EqualFold(s.facts.Variables["log_bin"], "OFF") {
+		r.add(s.finding(Note, "files-hidden", "the account may not list the source's binlog files: "+err.Error(), "whether the source still has what the clients need cannot be seen", "MySQL 5.5: GRANT SUPER ON *.* TO '"+s.in.User+"'@'…', for the time of the check"))
+	}
 	if s.facts.FilesErr != nil || len(s.facts.Files) == 0 {
 		return
 	}

@@ -397,6 +397,18 @@ func TestWithoutNetty(t *testing.T) {
 	}
 }
 
+// TestMetricsPort: 0 and less mean none, never any port.
+func TestMetricsPort(t *testing.T) {
+	for text, want := range map[string]string{"": ":11112", "0": "", "-1": "", "9100": ":9100"} {
+		c := load(t, config.Options{Home: home(t, wiring+"canal.metrics.pull.port="+text, "-")})
+		equal(t, "port "+text, c.Metrics.Addr, want)
+	}
+	dir := home(t, wiring+"canald.metrics.ip=::1\ncanald.metrics.user=joe\ncanald.metrics.passwd=hunter2\ncanald.metrics.tls.cert=c.pem\ncanald.metrics.tls.key=/k.pem", "-")
+	c := load(t, config.Options{Home: dir})
+	equal(t, "all", c.Metrics, config.Metrics{Addr: "[::1]:11112", User: "joe", Password: "hunter2", CertFile: filepath.Join(dir, "bin", "c.pem"), KeyFile: "/k.pem"})
+	equal(t, "limit", c.ReadyLimit, time.Minute)
+}
+
 // TestServerID compares with what Java makes of the same name and address:
 // "example".hashCode() is -1322970774, its last seven bits are 0x6a.
 func TestServerID(t *testing.T) {

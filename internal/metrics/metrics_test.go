@@ -539,6 +539,42 @@ func TestCanalBoard(t *testing.T) {
 	}
 }
 
+// TestShared: many scrapes cost one look at the instances.
+func TestShared(t *testing.T) {
+	looks := 0
+	of := running("d")
+	m := newMetrics(func() []metrics.Destination {
+		looks++
+		return of()
+	})
+	first := page(t, m)
+	for range 50 {
+		if page(t, m) != first {
+			t.Fatal("the page changed within a second")
+		}
+	}
+	if looks != 1 {
+		t.Errorf("%d looks", looks)
+	}
+}
+
+// TestClockAhead: a source whose clock is ahead makes no negative delay.
+func TestClockAhead(t *testing.T) {
+	s := status("d")
+	future := time.Now().Add(time.Hour)
+	s.Traffic, s.Store.Marks = future, store.Marks{Put: future.UnixMilli(), Get: future.UnixMilli(), Ack: future.UnixMilli()}
+	s.Clients[0].Store.OldestTime = future.UnixMilli()
+	text := page(t, newMetrics(func() []metrics.Destination { return []metrics.Destination{{Name: "d", State: metrics.Running, Status: s}} }))
+	for _, sample := range []string{
+		`canal_instance_traffic_delay{destination="d"}`, `canal_instance_put_delay{destination="d"}`, `canal_instance_get_delay{destination="d"}`,
+		`canal_instance_ack_delay{destination="d"}`, `canal_ack_lag_seconds{destination="d",client_id="1001"}`,
+	} {
+		if v := series(t, text, sample); v != 0 {
+			t.Errorf("%s: %v", sample, v)
+		}
+	}
+}
+
 func hundred() func() []metrics.Destination {
 	var names []string
 	for i := range 100 {
