@@ -139,6 +139,22 @@ func TestHealth(t *testing.T) {
 		t.Errorf("delay of %v s on one host", got)
 	}
 
+	history, err := os.ReadFile(filepath.Join(c.Home, "logs", "seen", "meta.log"))
+	if err != nil || !strings.Contains(string(history), " - clientId:1001 cursor:[mysql-bin.") {
+		t.Errorf("meta.log: %v\n%s", err, history)
+	}
+	own, err := os.ReadFile(filepath.Join(c.Home, "logs", "seen", "seen.log"))
+	for _, line := range []string{
+		" [seen] INFO  instance - start CannalInstance for 1-seen ", ` WARN  instance - --> init table filter : ^seen\..*$`, "start successful....",
+		"---> begin to find start position, it will be long time for reset or first position", "prepare to find start position just show master status",
+		"---> find start position successfully, EntryPosition[included=false,journalName=mysql-bin.", "the next step is binlog dump",
+		"subscribe successfully, ClientIdentity[destination=seen,clientId=1001,filter=]",
+	} {
+		if err != nil || !strings.Contains(string(own), line) {
+			t.Errorf("seen.log has no %q: %v\n%s", line, err, own)
+		}
+	}
+
 	// The source dies: alive, but not ready, and every name is still there.
 	if err := s.Kill(); err != nil {
 		t.Fatal(err)
