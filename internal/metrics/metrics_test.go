@@ -564,7 +564,9 @@ func TestClockAhead(t *testing.T) {
 	future := time.Now().Add(time.Hour)
 	s.Traffic, s.Store.Marks = future, store.Marks{Put: future.UnixMilli(), Get: future.UnixMilli(), Ack: future.UnixMilli()}
 	s.Clients[0].Store.OldestTime = future.UnixMilli()
-	text := page(t, newMetrics(func() []metrics.Destination { return []metrics.Destination{{Name: "d", State: metrics.Running, Status: s}} }))
+	text := page(t, newMetrics(func() []metrics.Destination {
+		return []metrics.Destination{{Name: "d", State: metrics.Running, Status: s}}
+	}))
 	for _, sample := range []string{
 		`canal_instance_traffic_delay{destination="d"}`, `canal_instance_put_delay{destination="d"}`, `canal_instance_get_delay{destination="d"}`,
 		`canal_instance_ack_delay{destination="d"}`, `canal_ack_lag_seconds{destination="d",client_id="1001"}`,
