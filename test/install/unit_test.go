@@ -13,7 +13,7 @@ func TestUnitAllowsRolling(t *testing.T) {
 	t.Parallel()
 	allowed := false
 	for _, m := range regexp.MustCompile(`(?m)^SystemCallFilter=(~?)(.*)$`).FindAllStringSubmatch(read(t, root, "deploy/systemd/canald.service"), -1) {
-		for _, set := range strings.Fields(m[2]) { // later lines win over earlier ones
+		for set := range strings.FieldsSeq(m[2]) { // later lines win over earlier ones
 			if slices.Contains([]string{"@system-service", "@privileged", "@chown"}, set) {
 				allowed = m[1] == ""
 			}
