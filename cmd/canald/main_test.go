@@ -279,3 +279,37 @@ func TestVersion(t *testing.T) {
 		t.Errorf("%v %q", err, out)
 	}
 }
+
+// TestClosedConsole: the end of whoever read the console is not the server's.
+func TestClosedConsole(t *testing.T) {
+	dir := home(t, map[string]string{mainPath: mainFile})
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := command(t, "--home", dir)
+	cmd.Stderr = w
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_ = w.Close()
+	seen := make([]byte, 0, 64<<10)
+	for !bytes.Contains(seen, []byte("running now")) {
+		n, err := r.Read(seen[len(seen):cap(seen)])
+		if err != nil {
+			t.Fatalf("%v\n%s", err, seen)
+		}
+		seen = seen[:len(seen)+n]
+	}
+	_ = r.Close()
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("%v", err)
+	}
+	log, err := os.ReadFile(filepath.Join(dir, "logs", "canal", "canal.log"))
+	if err != nil || !bytes.Contains(log, []byte("## canal server is down.")) {
+		t.Errorf("%v\n%s", err, log)
+	}
+}

@@ -7,9 +7,11 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -28,6 +30,8 @@ const shutdownBound = 20 * time.Second
 
 // serve runs the server until the context ends or a part of it fails.
 func serve(ctx context.Context, opts config.Options) error {
+	// Somebody who closes the pipe that is our console must not end the server.
+	signal.Ignore(syscall.SIGPIPE)
 	logDir := filepath.Join(opts.Home, "logs")
 	cfg, err := config.Load(opts)
 	if err != nil {
