@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
-	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -98,18 +96,13 @@ func checkFiles(w io.Writer, options func() (config.Options, error)) error {
 	tell("warning", cfg.Warnings)
 	tell("unknown key", cfg.Unknown)
 	tell("without effect", cfg.Inert)
-	names := slices.Clone(cfg.Destinations)
+	var found map[string]config.Found
 	if cfg.ScanEvery > 0 {
-		found, err := cfg.Scan()
-		if err != nil {
+		if found, err = cfg.Scan(); err != nil {
 			return err
 		}
-		for _, name := range slices.Sorted(maps.Keys(found)) {
-			if !slices.Contains(names, name) {
-				names = append(names, name)
-			}
-		}
 	}
+	names := cfg.Names(found)
 	var errs []error
 	for _, name := range names {
 		in, err := cfg.Instance(name)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/signal"
@@ -110,7 +109,7 @@ func reportFailedStart(logDir string, failure error) {
 		return // the log is another process's
 	}
 	defer func() { _ = lock.Close() }()
-	logs, err := logging.Open(logDir, io.Discard, zap.InfoLevel)
+	logs, err := logging.New(logDir, logging.Options{})
 	if err != nil {
 		return
 	}

@@ -39,6 +39,9 @@ func walk(ctx context.Context, cfg Config, file string, f func(h event.Header, b
 		if err != nil {
 			return fmt.Errorf("search in %s: %w", file, err)
 		}
+		if cfg.Counters != nil {
+			cfg.Counters.Received.Add(int64(len(raw)))
+		}
 		h, err := event.ParseHeader(raw)
 		if err != nil {
 			return err

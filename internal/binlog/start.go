@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/canald/canald/internal/event"
 	"github.com/canald/canald/internal/position"
@@ -47,60 +46,23 @@ func (r *Reader) Align(ctx context.Context, p position.Position) (position.Posit
 // that stop accepts, or the file's first event.
 func (r *Reader) boundary(ctx context.Context, file string, stop func(event.Header) bool) (position.Position, error) {
 	found := position.Position{File: file, Offset: firstOffset, ServerID: r.clock.Position.ServerID, Timestamp: r.clock.Position.Timestamp}
-	s, err := dial(ctx, r.cfg)
-	if err != nil {
-		return found, err
-	}
-	defer s.close()
-	d, err := s.startDump(ctx, r.cfg, position.Position{File: file, Offset: firstOffset})
-	if err != nil {
-		return found, err
-	}
-	defer context.AfterFunc(ctx, func() { _ = s.raw.Close() })()
 	end, inTransaction := r.clock.Position, false
 	var last uint32
-	for {
-		raw, err := d.event()
-		if err != nil {
-			return found, fmt.Errorf("search in %s: %w", file, err)
-		}
-		if r.cfg.Counters != nil {
-			r.cfg.Counters.Received.Add(int64(len(raw)))
-		}
-		h, err := event.ParseHeader(raw)
-		if err != nil {
-			return found, err
-		}
-		if h.Type == event.TypeFormatDescription {
-			f, err := event.ParseFormat(raw)
-			if err != nil {
-				return found, err
-			}
-			d.checksum = f.Checksum == 1
-		}
-		artificial := h.Flags&event.FlagArtificial != 0 || h.LogPos == 0
-		if artificial {
-			continue
-		}
-		if h.Type == event.TypeRotate || h.Type == event.TypeStop || h.Type == event.TypeHeartbeat || h.Type == event.TypeHeartbeatV2 || stop(h) {
-			return found, nil
-		}
-		if h.LogPos < last { // past 4 GiB, where no dump can start
-			return found, nil
+	err := walk(ctx, r.cfg, file, func(h event.Header, b []byte) (bool, error) {
+		switch {
+		case h.Flags&event.FlagArtificial != 0 || h.LogPos == 0:
+			return true, nil
+		case h.Type == event.TypeStop || stop(h) || h.LogPos < last: // the last: past 4 GiB, where no dump can start
+			return false, nil
 		}
 		last = h.LogPos
-		b, err := body(raw, d.checksum)
-		if err != nil {
-			return found, err
-		}
 		var ended bool
 		if ended, inTransaction = endsTransaction(h, b, inTransaction); ended {
 			found.Offset, found.ServerID, found.Timestamp = uint64(h.LogPos), int64(h.ServerID), int64(h.Timestamp)*1000
 		}
-		if file == end.File && uint64(h.LogPos) >= end.Offset {
-			return found, nil
-		}
-	}
+		return file != end.File || uint64(h.LogPos) < end.Offset, nil
+	})
+	return found, err
 }
 
 // endsTransaction tells whether a dump may start behind the event.

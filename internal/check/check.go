@@ -200,21 +200,19 @@ func (r *Report) folder(subject, what, path, why string) {
 
 // instances reads the configuration of every destination.
 func (r *Report) instances(cfg *config.Config) []config.Instance {
-	names := slices.Clone(cfg.Destinations)
+	var found map[string]config.Found
 	if cfg.ScanEvery > 0 {
-		found, err := cfg.Scan()
-		if err != nil {
+		var err error
+		if found, err = cfg.Scan(); err != nil {
 			r.add(Finding{Problem, "configuration", "scan", err.Error(), "no instance is found at run time", "make the folder, or correct canal.conf.dir"})
 		}
 		for _, name := range slices.Sorted(maps.Keys(found)) {
-			if !slices.Contains(names, name) {
-				names = append(names, name)
-			}
 			if err := found[name].Err; err != nil {
 				r.add(Finding{Problem, name, "instance-file", err.Error(), "the instance is not started", "correct the file's name or its permissions"})
 			}
 		}
 	}
+	names := cfg.Names(found)
 	if len(names) == 0 {
 		r.add(Finding{Problem, "configuration", "no-destination", "there is no destination", "the server has nothing to follow", "name one in canal.destinations and make conf/<destination>/instance.properties"})
 	}

@@ -284,7 +284,7 @@ func (s *source) tables(r *Report) {
 			continue
 		}
 		seen++
-		if (white.Empty() || white.Match(t)) && (black.Empty() || !black.Match(t)) {
+		if filter.Passes(white, black, t) {
 			wanted++
 		}
 	}

@@ -127,16 +127,11 @@ func (c *Config) read(path string) (map[string]property, []error, error) {
 	if rel, err := filepath.Rel(c.home, path); err == nil && filepath.IsLocal(rel) {
 		shown = rel
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, nil, fmt.Errorf("configuration file: %w", err)
-	}
-	defer func() { _ = f.Close() }()
-	if info, err := f.Stat(); err == nil && info.Size() > maxFileBytes {
+	if info, err := os.Stat(path); err == nil && info.Size() > maxFileBytes {
 		return nil, nil, fmt.Errorf("%s: %d bytes, more than %d", shown, info.Size(), maxFileBytes)
 	}
-	data := make([]byte, 0, 8<<10)
-	if data, err = readAll(f, data); err != nil {
+	data, err := readFile(path)
+	if err != nil {
 		return nil, nil, fmt.Errorf("configuration file: %w", err)
 	}
 	m, errs := scan(filepath.ToSlash(shown), data)
@@ -207,12 +202,8 @@ func (c *Config) readScan(r *reader) {
 }
 
 func (c *Config) readMetrics(r *reader) {
-	ip, port := r.value(keyMetricsIP), r.integer(keyMetricsPort, -1<<31, 65535)
-	if strings.ContainsAny(ip.text, " \t/") {
-		r.fail(ip, "not an address")
-	}
-	if port > 0 {
-		c.Metrics.Addr = net.JoinHostPort(strings.Trim(ip.text, "[]"), strconv.FormatInt(port, 10))
+	if addr, port := r.listener(keyMetricsIP, keyMetricsPort, -1<<31); port > 0 {
+		c.Metrics.Addr = addr
 	}
 	c.Metrics.User = r.text(keyMetricsUser)
 	password := r.value(keyMetricsPassword)
@@ -231,12 +222,8 @@ func (c *Config) readMetrics(r *reader) {
 }
 
 func (c *Config) readListen(r *reader) {
-	ip, port := r.value(keyIP), r.integer(keyPort, 0, 65535)
+	addr, _ := r.listener(keyIP, keyPort, 0)
 	c.RegisterIP = r.text(keyRegisterIP)
-	if strings.ContainsAny(ip.text, " \t/") {
-		r.fail(ip, "not an address")
-	}
-	addr := net.JoinHostPort(strings.Trim(ip.text, "[]"), strconv.FormatInt(port, 10))
 	switch off := r.value(keyWithoutNetty); off.text {
 	case "false":
 		c.Listen = addr

@@ -3,9 +3,22 @@ package config
 import (
 	"fmt"
 	"io"
+	"net"
+	"os"
 	"strconv"
 	"strings"
 )
+
+// readFile reads at most one byte more than a file may have: its caller says
+// what is too much.
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	return readAll(f, make([]byte, 0, 8<<10))
+}
 
 // readAll reads at most one byte more than a file may have.
 func readAll(r io.Reader, buf []byte) ([]byte, error) {
@@ -106,6 +119,15 @@ func (r *reader) integer(key string, low, high int64) int64 {
 		return n
 	}
 	return 0
+}
+
+// listener reads where to listen: an address, which may be empty, and a port.
+func (r *reader) listener(ipKey, portKey string, lowPort int64) (addr string, port int64) {
+	ip, port := r.value(ipKey), r.integer(portKey, lowPort, 65535)
+	if strings.ContainsAny(ip.text, " \t/") {
+		r.fail(ip, "not an address")
+	}
+	return net.JoinHostPort(strings.Trim(ip.text, "[]"), strconv.FormatInt(port, 10)), port
 }
 
 func (r *reader) powerOfTwo(key, complaint string, high int64) int64 {

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -23,12 +25,7 @@ type Found struct {
 
 // Read returns the content of the file, which is bounded.
 func (f Found) Read() ([]byte, error) {
-	file, err := os.Open(f.Path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = file.Close() }()
-	data, err := readAll(file, make([]byte, 0, 8<<10))
+	data, err := readFile(f.Path)
 	if err == nil && len(data) > maxFileBytes {
 		err = fmt.Errorf("%s: more than %d bytes", f.Path, maxFileBytes)
 	}
@@ -60,6 +57,18 @@ func (c *Config) Scan() (map[string]Found, error) {
 		}
 	}
 	return out, nil
+}
+
+// Names are the destinations that the server would run: those that the main file
+// lists and then those that a scan found, each once.
+func (c *Config) Names(found map[string]Found) []string {
+	names := slices.Clone(c.Destinations)
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		if !slices.Contains(c.Destinations, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 func findOwn(dir string) (Found, bool) {

@@ -106,6 +106,12 @@ func (f *Filter) Match(name string) bool {
 	return ok
 }
 
+// Passes applies a white and a black list to a name: a white list that is not
+// empty must match it, the black list must not.
+func Passes(white, black *Filter, name string) bool {
+	return (white.Empty() || white.Match(name)) && (black.Empty() || !black.Match(name))
+}
+
 // Split cuts a list at commas outside of {}, [] and (); a backslash protects the
 // character behind it. Empty items are dropped, blanks are part of an item.
 func Split(list string) []string {

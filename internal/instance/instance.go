@@ -150,8 +150,7 @@ func (i *Instance) skipTable(schema, table string) bool {
 	i.mu.Lock()
 	white := i.mu.white
 	i.mu.Unlock()
-	name := schema + "." + table
-	return !white.Empty() && !white.Match(name) || !i.black.Empty() && i.black.Match(name)
+	return !filter.Passes(white, i.black, schema+"."+table)
 }
 
 // Run loads the metadata and follows the source until the context is done,

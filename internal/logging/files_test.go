@@ -227,7 +227,7 @@ func TestConsoleOfTheScripts(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer console.Close()
-		logs, err := logging.Open(dir, console, zap.InfoLevel)
+		logs, err := logging.New(dir, logging.Options{Console: console})
 		if err != nil {
 			t.Fatal(err)
 		}

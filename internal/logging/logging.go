@@ -65,11 +65,6 @@ type Logs struct {
 	}
 }
 
-// Open is New with a console and a level.
-func Open(dir string, console io.Writer, level zapcore.Level) (*Logs, error) {
-	return New(dir, Options{Console: console, Level: level})
-}
-
 // New makes the log folder and the server's file in it.
 func New(dir string, o Options) (*Logs, error) {
 	if o.FileMB <= 0 {

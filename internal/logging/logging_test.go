@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 func open(t *testing.T, dir string) (*logging.Logs, *bytes.Buffer) {
 	t.Helper()
 	var console bytes.Buffer
-	logs, err := logging.Open(dir, &console, zap.InfoLevel)
+	logs, err := logging.New(dir, logging.Options{Console: &console})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +181,7 @@ func TestNoFolder(t *testing.T) {
 	if err := os.WriteFile(dir, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := logging.Open(dir, &bytes.Buffer{}, zap.InfoLevel); err == nil {
+	if _, err := logging.New(dir, logging.Options{Console: &bytes.Buffer{}}); err == nil {
 		t.Error("no error")
 	}
 }

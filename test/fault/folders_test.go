@@ -177,6 +177,30 @@ func waitLog(t *testing.T, c *harness.Canald, text string) {
 	}
 }
 
+// receive gets and acknowledges until so many rows came, for 20 s at most, and
+// returns how many did.
+func receive(t *testing.T, conn *client.Conn, want int) (rows int) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); rows < want && time.Now().Before(end); {
+		m, err := conn.GetWithoutAck(t.Context(), 100, time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.ID < 0 {
+			continue
+		}
+		n, err := sequences(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows += len(n)
+		if err := conn.Ack(t.Context(), m.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return rows
+}
+
 // sequences lists the first column of all rows of a batch.
 func sequences(m *client.Message) ([]int, error) {
 	entries, err := m.Decode()

@@ -93,22 +93,8 @@ func TestHealth(t *testing.T) {
 	until(t, c, "/readyz", http.StatusOK, "ready")
 	conn := dial(t, c, "seen")
 	s.Exec(t, "INSERT INTO seen.t VALUES (1),(2),(3)")
-	for rows := 0; rows < 3; {
-		m, err := conn.GetWithoutAck(t.Context(), 100, time.Second)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if m.ID < 0 {
-			continue
-		}
-		n, err := sequences(m)
-		if err != nil {
-			t.Fatal(err)
-		}
-		rows += len(n)
-		if err := conn.Ack(t.Context(), m.ID); err != nil {
-			t.Fatal(err)
-		}
+	if got := receive(t, conn, 3); got != 3 {
+		t.Fatalf("%d of 3 rows came", got)
 	}
 	if err := conn.Rollback(t.Context(), 0); err != nil {
 		t.Fatal(err)

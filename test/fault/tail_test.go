@@ -304,25 +304,7 @@ func TestTailCanal(t *testing.T) {
 	until(t, c, "/instances", 200, `"client_id": 1002`)
 	s.Exec(t, "INSERT INTO fault_looked.t VALUES (1),(2)")
 	r.wait(t, "+ fault_looked.t id=2")
-	got := 0
-	for end := time.Now().Add(20 * time.Second); got < 2 && time.Now().Before(end); {
-		m, err := owner.GetWithoutAck(t.Context(), 100, time.Second)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if m.ID < 0 {
-			continue
-		}
-		n, err := sequences(m)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got += len(n)
-		if err := owner.Ack(t.Context(), m.ID); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if got != 2 {
+	if got := receive(t, owner, 2); got != 2 {
 		t.Errorf("the owner got %d of 2 rows", got)
 	}
 	r.end(t)

@@ -68,11 +68,7 @@ func removeCanald() {
 // process with the test.
 func StartCanald(t testing.TB, s *Server, main string, destinations map[string]string) *Canald {
 	t.Helper()
-	path, err := buildCanald(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &Canald{Home: t.TempDir(), port: FreePort(), program: path}
+	c := &Canald{Home: t.TempDir(), port: FreePort(), program: Program(t)}
 	c.Addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(c.port))
 	metrics := FreePort()
 	c.Metrics = net.JoinHostPort("127.0.0.1", strconv.Itoa(metrics))

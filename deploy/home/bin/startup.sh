@@ -120,11 +120,6 @@ for pair in $dotted; do
 done
 unset IFS
 set -- "$@" "$BIN/canald" --home "$BASE" --conf "$conf"
-for option in $JAVA_OPTS; do
-	case $option in
-	-D?*) set -- "$@" -D "${option#-D}" ;;
-	esac
-done
 set +f
 
 echo "cd to $BIN for workaround relative path"
