@@ -34,6 +34,10 @@ func (c *Counters) Place() Place {
 	return c.mu.place
 }
 
+// IsRefusal tells whether the source answered with an error, be it to the login,
+// to a statement or to the dump.
+func IsRefusal(err error) bool { return isLoginError(err) }
+
 // count hands over what the stream noted since the last time.
 func (s *stream) count() {
 	c := s.r.cfg.Counters

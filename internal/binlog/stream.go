@@ -64,6 +64,7 @@ type mapped struct {
 }
 
 func (s *stream) run(ctx context.Context) error {
+	defer s.count()
 	for {
 		if !s.d.buffered() {
 			// The socket is drained: what is there goes out before the wait.

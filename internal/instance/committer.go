@@ -55,6 +55,14 @@ func (c *committer) Resume() position.Position {
 	return c.mu.resume
 }
 
+// passed tells whether something was put that lies behind the place.
+func (c *committer) passed(p position.Position) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	last := store.Mark{File: c.mu.last.File, Offset: c.mu.last.Offset}
+	return last.File != "" && last.Compare(store.Mark{File: p.File, Offset: p.Offset}) > 0
+}
+
 // begin prepares for a new dump. What was buffered of a transaction comes again.
 func (c *committer) begin() {
 	c.drop(c.buffered)
@@ -85,6 +93,7 @@ func (c *committer) commit(ctx context.Context, seg *entry.Segment) error {
 			seg.Release(1)
 			c.flush(true)
 			c.counters.traffic.Store(time.Now().UnixMilli())
+			c.counters.gotThrough()
 			continue
 		}
 		if c.passing {
@@ -235,6 +244,7 @@ func (c *committer) put(ctx context.Context, open bool) error {
 				c.drop(c.out)
 			}
 		} else {
+			c.counters.gotThrough()
 			c.mu.Lock()
 			c.mu.last = mark
 			c.mu.Unlock()

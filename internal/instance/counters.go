@@ -20,9 +20,14 @@ type counters struct {
 	events       [len(eventKinds)]atomic.Int64
 	inFlight     atomic.Int32 // chunks between reader and committer
 
+	// through is true once something new got as far as the store, or a heartbeat
+	// did, since the dump began.
+	through atomic.Bool
+
 	free struct { // waits of the reader for a free chunk
-		total atomic.Int64 // ns, but for the wait that goes on
-		since atomic.Int64 // unix ns of the wait that goes on; 0 when there is none
+		sync.Mutex
+		total time.Duration // but for the wait that goes on
+		since time.Time     // of the wait that goes on; zero when there is none
 	}
 
 	mu struct {
@@ -33,8 +38,15 @@ type counters struct {
 		lastErrAt time.Time
 		connected bool
 		since     time.Time // of connected
+		version   string    // of the source
+		trouble   time.Time // of the first error since something got through; zero when there is none
+		parked    time.Time // since when the dump rests because the store is full; zero when it does not
 	}
 }
+
+// settledAfter is how long a dump has to last to count as one that works, when
+// nothing comes through it. What a source always fails at comes sooner.
+const settledAfter = 10 * time.Second
 
 // eventKinds name what canal_events_total counts, by the index that kindOf gives.
 var eventKinds = [...]string{"begin", "end", "insert", "update", "delete", "ddl", "query", "other"}
@@ -64,18 +76,52 @@ func newCounters() *counters {
 	now := time.Now()
 	c.traffic.Store(now.UnixMilli())
 	c.mu.errors = map[string]int64{}
+	for _, r := range reasons {
+		c.mu.errors[r] = 0 // a counter that is there before its first error shows that error as a rise
+	}
 	c.mu.since = now
 	return c
 }
 
-func (c *counters) setConnected(on bool) {
+// begun notes that a dump begins.
+func (c *counters) begun(version string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if on {
-		c.mu.dumps++
+	c.mu.dumps++
+	c.mu.connected, c.mu.since, c.mu.version = true, time.Now(), version
+	c.through.Store(false)
+}
+
+// ended notes that the dump ended.
+func (c *counters) ended() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mu.trouble = c.troubleLocked()
+	c.mu.connected, c.mu.since = false, time.Now()
+}
+
+// troubleLocked is since when nothing works: a source that accepts each dump and
+// fails at the same place of it every time is in trouble all along.
+func (c *counters) troubleLocked() time.Time {
+	if c.mu.connected && (c.through.Load() || time.Since(c.mu.since) > settledAfter) {
+		return time.Time{}
 	}
-	if c.mu.connected != on {
-		c.mu.connected, c.mu.since = on, time.Now()
+	return c.mu.trouble
+}
+
+// gotThrough notes that the dump works.
+func (c *counters) gotThrough() {
+	if !c.through.Load() { // the line is shared: it is written once a dump
+		c.through.Store(true)
+	}
+}
+
+func (c *counters) setParked(on bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mu.parked = time.Time{}
+	if on {
+		c.mu.parked = time.Now()
 	}
 }
 
@@ -84,6 +130,9 @@ func (c *counters) failed(err error) {
 	defer c.mu.Unlock()
 	c.mu.errors[reasonOf(err)]++
 	c.mu.lastErr, c.mu.lastErrAt = err, time.Now()
+	if c.mu.trouble.IsZero() {
+		c.mu.trouble = c.mu.lastErrAt
+	}
 }
 
 // Reasons of errors of a source, which are few so that they may be labels.
@@ -92,9 +141,15 @@ const (
 	reasonPurged       = "purged"
 	reasonStructure    = "structure"
 	reasonClosed       = "closed"
+	reasonChecksum     = "checksum"
+	reasonRefused      = "refused" // the source answered with an error: a login, a statement, a dump
 	reasonNetwork      = "network"
 	reasonOther        = "other"
 )
+
+var reasons = []string{
+	reasonPrecondition, reasonPurged, reasonStructure, reasonClosed, reasonChecksum, reasonRefused, reasonNetwork, reasonOther,
+}
 
 func reasonOf(err error) string {
 	var network net.Error
@@ -107,6 +162,10 @@ func reasonOf(err error) string {
 		return reasonStructure
 	case errors.Is(err, binlog.ErrSourceClosed):
 		return reasonClosed
+	case errors.Is(err, binlog.ErrChecksum):
+		return reasonChecksum
+	case binlog.IsRefusal(err):
+		return reasonRefused
 	case errors.As(err, &network):
 		return reasonNetwork
 	}
@@ -116,17 +175,24 @@ func reasonOf(err error) string {
 // waitFree counts the time that the reader waits for a free chunk.
 func (c *counters) waitFree(wait func() error) error {
 	began := time.Now()
-	c.free.since.Store(began.UnixNano())
+	c.free.Lock()
+	c.free.since = began
+	c.free.Unlock()
 	err := wait()
-	c.free.total.Add(int64(time.Since(began)))
-	c.free.since.Store(0)
+	c.free.Lock()
+	defer c.free.Unlock()
+	c.free.total += time.Since(began)
+	c.free.since = time.Time{}
 	return err
 }
 
-func (c *counters) freeWaited() (total time.Duration, waits bool) {
-	total = time.Duration(c.free.total.Load())
-	if since := c.free.since.Load(); since > 0 {
-		return total + max(0, time.Duration(time.Now().UnixNano()-since)), true
+// freeWaited is how long the reader waited, and how much of that is the wait
+// that goes on. The sum never falls.
+func (c *counters) freeWaited() (total, now time.Duration) {
+	c.free.Lock()
+	defer c.free.Unlock()
+	if !c.free.since.IsZero() {
+		now = time.Since(c.free.since)
 	}
-	return total, false
+	return c.free.total + now, now
 }

@@ -27,7 +27,10 @@ func (i *Instance) follow(ctx context.Context) error {
 		case errors.Is(err, errRestart):
 			continue
 		case errors.Is(err, errParked):
-			if err := i.waitForRoom(ctx); err != nil {
+			i.counters.setParked(true)
+			err := i.waitForRoom(ctx)
+			i.counters.setParked(false)
+			if err != nil {
 				return err
 			}
 			continue

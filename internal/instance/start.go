@@ -46,8 +46,8 @@ func (i *Instance) attempt(ctx context.Context, source binlog.Config) error {
 		return errRestart
 	}
 	i.sayStartFound(from, began, r.Version())
-	i.counters.setConnected(true)
-	defer i.counters.setConnected(false)
+	i.counters.begun(r.Version())
+	defer i.counters.ended()
 	i.committer.begin()
 	err = i.run(ctx, r, from)
 	switch {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/canald/canald/internal/binlog"
 	"github.com/canald/canald/internal/meta"
 	"github.com/canald/canald/internal/position"
 	"github.com/canald/canald/internal/store"
@@ -15,6 +16,7 @@ import (
 type Status struct {
 	Destination string
 	Source      string // host:port
+	Version     string // of the source, as it says; empty before the first dump
 	ServerID    uint32 // towards the source
 	Workers     int
 
@@ -22,8 +24,10 @@ type Status struct {
 	ConnectedSince time.Time
 	Dumps          int64            // that were begun
 	Errors         map[string]int64 // of the source, by a small set of reasons
-	LastError      string           // of the source; empty before the first
+	LastError      string           // of the source, its first line; empty before the first
 	LastErrorAt    time.Time
+	TroubleSince   time.Time // of the first error since something came through; zero while the source works
+	ParkedSince    time.Time // since when the dump rests because nobody takes what fills the store; zero when it does not
 
 	File          string // that the reader is in; empty before the first dump
 	Offset        uint64 // behind the last event
@@ -67,18 +71,19 @@ func (i *Instance) Status() (s Status, ok bool) {
 		InFlight: int(c.inFlight.Load()), Events: map[string]int64{},
 		Store: i.store.Stats(), Flushes: i.book.Flushes(),
 	}
-	var blocked bool
-	s.FreeBlocked, blocked = c.freeWaited()
+	var waiting time.Duration
+	s.FreeBlocked, waiting = c.freeWaited()
 	for n, kind := range eventKinds {
 		s.Events[kind] = c.events[n].Load()
 	}
 	c.mu.Lock()
 	s.Connected, s.ConnectedSince, s.Dumps, s.Errors = c.mu.connected, c.mu.since, c.mu.dumps, maps.Clone(c.mu.errors)
+	s.Version, s.TroubleSince, s.ParkedSince = c.mu.version, c.troubleLocked(), c.mu.parked
 	if c.mu.lastErr != nil {
-		s.LastError, s.LastErrorAt = c.mu.lastErr.Error(), c.mu.lastErrAt
+		s.LastError, s.LastErrorAt = firstLine(c.mu.lastErr.Error()), c.mu.lastErrAt
 	}
 	c.mu.Unlock()
-	i.readerStatus(&s, blocked)
+	i.readerStatus(&s, waiting)
 	for _, b := range i.book.Clients() {
 		cs := ClientStatus{ID: b.ID}
 		if b.Filter != nil {
@@ -88,12 +93,28 @@ func (i *Instance) Status() (s Status, ok bool) {
 			cs.Cursor = b.Cursor.Position
 		}
 		cs.Store, cs.Known = s.Store.Clients[b.ID]
+		if !cs.Known && b.Cursor != nil && i.committer.passed(b.Cursor.Position) {
+			// Detached: what it lacks is not held any more, but is no younger than its cursor.
+			cs.Store.OldestTime = b.Cursor.Position.Timestamp
+		}
 		s.Clients = append(s.Clients, cs)
 	}
 	return s, true
 }
 
-func (i *Instance) readerStatus(s *Status, blocked bool) {
+// maxErrorBytes bounds an error's text: a panic's comes with its stack, and a
+// source's is as long as the source likes.
+const maxErrorBytes = 1 << 10
+
+func firstLine(text string) string {
+	text, _, _ = strings.Cut(text, "\n")
+	if len(text) > maxErrorBytes {
+		text = text[:maxErrorBytes] + "…"
+	}
+	return strings.ToValidUTF8(text, "\uFFFD")
+}
+
+func (i *Instance) readerStatus(s *Status, waiting time.Duration) {
 	r := i.cfg.Source.Counters
 	place := r.Place()
 	s.File, s.Offset, s.Received = place.File, place.Offset, r.Received.Load()
@@ -105,15 +126,22 @@ func (i *Instance) readerStatus(s *Status, blocked bool) {
 		return
 	}
 	s.LastEvent = time.UnixMilli(place.Time)
-	if s.LastHeartbeat.After(place.Arrived) {
-		return // the source had nothing more to send
-	}
-	// What is not read does not arrive: while the reader waits, the delay grows.
-	at := place.Arrived
-	if blocked {
+	s.Delay = delay(place, s.LastHeartbeat, s.ClockSkew, waiting, !s.ParkedSince.IsZero())
+}
+
+// delay is how old the source's changes are when they arrive. What is not read
+// does not arrive: while the reader waits for the workers, or rests, it grows.
+func delay(last binlog.Place, heartbeat time.Time, skew, waiting time.Duration, parked bool) time.Duration {
+	at := last.Arrived
+	switch {
+	case parked:
+		at = time.Now()
+	case heartbeat.After(last.Arrived): // the source had nothing more to send then
+		return waiting.Truncate(time.Second)
+	case waiting > 0:
 		at = time.Now()
 	}
-	s.Delay = max(0, at.Add(s.ClockSkew).Sub(s.LastEvent).Truncate(time.Second))
+	return max(0, at.Add(skew).Sub(time.UnixMilli(last.Time)).Truncate(time.Second))
 }
 
 // FileNumber is the number at the end of a binlog file's name, or 0.

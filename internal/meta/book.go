@@ -180,11 +180,28 @@ func less(a, b *position.Cursor) bool {
 	return a.Position.Timestamp < b.Position.Timestamp
 }
 
+// FlushBounds sort saves by the time that they took.
+var FlushBounds = [...]time.Duration{
+	time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond,
+	500 * time.Millisecond, time.Second, 5 * time.Second,
+}
+
 // Flushes tells how saving went.
 type Flushes struct {
 	Count, Errors int64
-	Took          time.Duration // all saves together
-	Last          time.Time     // when the last save succeeded; zero before
+	Within        [len(FlushBounds)]int64 // saves that took at most the bound
+	Took          time.Duration           // all saves together
+	Last          time.Time               // when the last save succeeded; zero before
+}
+
+func (f *Flushes) add(took time.Duration) {
+	f.Count++
+	f.Took += took
+	for i, bound := range FlushBounds {
+		if took <= bound {
+			f.Within[i]++
+		}
+	}
 }
 
 // Flushes tells how saving went so far.
@@ -208,9 +225,8 @@ func (b *Book) Flush(ctx context.Context, k Keeper) error {
 	err := k.Save(ctx, s)
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.mu.flushes.add(time.Since(began))
 	f := &b.mu.flushes
-	f.Count++
-	f.Took += time.Since(began)
 	if err != nil {
 		f.Errors++
 		return err

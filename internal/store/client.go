@@ -159,9 +159,6 @@ func (s *Store) takeLocked(c *client, size int) *Batch {
 	if c.get == s.mu.put {
 		return NewBatch(NoBatch, nil, 0, nil)
 	}
-	if t := s.slotLocked(c.get).Item().Time; t > 0 {
-		s.mu.marks.Get = int64(t) * 1000
-	}
 	limit := int64(max(size, 0)) * s.cfg.Unit
 	var (
 		sum, framed int64
@@ -212,6 +209,7 @@ func (s *Store) takeLocked(c *client, size int) *Batch {
 	}
 	runs = append(runs, from.Segment.Run(int(from.Index), last.Segment, int(last.Index)))
 	items := int(n - c.get)
+	s.markLocked(&s.mu.marks.Get, c.get, n)
 	c.nextID++
 	c.get = n
 	c.getBytes += sum
@@ -254,9 +252,7 @@ func (s *Store) Ack(id meta.ClientID, batchID int64) (p position.Position, ok bo
 	c.batches = c.batches[1:]
 	lastItem := s.slotLocked(b.end - 1).Item()
 	c.mark, c.markIncluded, c.skipping = MarkOf(lastItem), true, false
-	if t := s.slotLocked(c.ack).Item().Time; t > 0 {
-		s.mu.marks.Ack = int64(t) * 1000
-	}
+	s.markLocked(&s.mu.marks.Ack, c.ack, b.end)
 	rows := s.rowsLocked(c.ack, b.end)
 	c.ackRows += rows
 	s.mu.rows.Ack += rows

@@ -269,12 +269,20 @@ func (s *Store) appendLocked(group []Slot) {
 		s.mu.bytes += int64(it.Len())
 		s.mu.rows.Put += int64(it.Rows)
 	}
-	if t := group[0].Item().Time; t > 0 {
-		s.mu.marks.Put = int64(t) * 1000
-	}
+	s.markLocked(&s.mu.marks.Put, s.mu.put-int64(len(group)), s.mu.put)
 	for _, c := range s.mu.clients {
 		if c.skipping {
 			s.skipLocked(c)
+		}
+	}
+}
+
+// markLocked moves a mark to the event time of the first of the entries that has one.
+func (s *Store) markLocked(mark *int64, from, to int64) {
+	for n := from; n < to; n++ {
+		if t := s.slotLocked(n).Item().Time; t > 0 {
+			*mark = int64(t) * 1000
+			return
 		}
 	}
 }
