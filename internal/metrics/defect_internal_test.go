@@ -13,14 +13,14 @@ import (
 func TestDefect(t *testing.T) {
 	good := Destination{Name: "good", State: Running, Status: &instance.Status{}}
 	bad := Destination{Name: "bad", State: Running}
-	m := New(Config{}, nil, zap.NewNop())
-	kept := m.sound([]*Destination{&bad, &good})
-	if len(kept) != 1 || kept[0] != &good {
-		t.Errorf("kept %v", kept)
+	m := New(Config{}, func() []Destination { return []Destination{good} }, zap.NewNop())
+	if m.part(&bad) != nil || m.part(&good) == nil {
+		t.Error("a destination without figures has some, or one with figures has none")
 	}
-	m.destinations = func() []Destination { return nil }
-	text, err := m.text()
-	if err != nil || !strings.Contains(string(text), "\ncanal_scrape_errors_total 1\n") {
-		t.Errorf("%v\n%s", err, text)
+	text := string(m.text(false))
+	for _, sample := range []string{"\ncanal_scrape_errors_total{collector=\"destination\"} 1\n", "\ncanal_instance{destination=\"good\""} {
+		if !strings.Contains(text, sample) {
+			t.Errorf("there is no %q", sample)
+		}
 	}
 }

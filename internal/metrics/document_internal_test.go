@@ -21,9 +21,13 @@ and tries again.
 | path | answer |
 |---|---|
 | ` + "`/livez`, `/healthz`" + ` | 200 while the process lives |
-| ` + "`/readyz`" + ` | 200, or 503 with a line for each destination that cannot start, or has had no source for ` + "`canald.ready.limit`" + ` (60 s) |
+| ` + "`/readyz`" + ` | 200, or 503 with a line for each destination that cannot start, or got nothing from its source for ` + "`canald.ready.limit`" + ` (60 s) |
 | ` + "`/instances`" + ` | JSON: of each destination its state, source, position, delays, clients with cursor and lag, memory by stage, last error |
 | any other, ` + "`/metrics`" + ` as a rule | the metrics, in Prometheus' text format; ` + "`?name[]=NAME`" + ` asks for some only |
+
+States of a destination: ` + "`starting`" + `; ` + "`running`" + `; ` + "`retrying`" + `, since its first error after which nothing came through, be it connected meanwhile or not; ` + "`parked`" + `, while
+its store is full and no client makes room, which ends the dump and is no fault of this server (` + "`/readyz`" + ` stays 200); ` + "`failed`" + `, tried again at intervals; ` + "`waiting`" + `
+for a configuration.
 
 A page is rendered once a second at most and shared. A destination that does not run here has no samples but its state. Counters of an instance begin anew
 when it starts; those of clients last as long as the process. Board and alert rules: ` + "`deploy/grafana`" + `; Canal's own board works as it is.

@@ -2,7 +2,9 @@ package metrics
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -10,23 +12,33 @@ import (
 // run and has had no source for longer than the limit.
 func (m *Metrics) reasons() []string {
 	limit := m.cfg.ReadyLimit
+	all, ok := m.list()
+	if !ok {
+		return []string{"the destinations cannot be listed: this is a defect, and the log tells more"}
+	}
 	var out []string
-	for _, d := range m.destinations() {
+	for _, d := range all {
 		since, why := d.Since, d.Err
 		switch s := d.Status; {
-		case s != nil && s.Connected:
-			continue
-		case s != nil:
-			since, why = s.ConnectedSince, s.LastError
-			if why == "" {
+		case s == nil && why != "":
+		case s == nil && d.State == Waiting:
+			why = "it has no configuration yet"
+		case s == nil:
+			why = "it is starting"
+		case !s.ParkedSince.IsZero():
+			continue // it waits for its clients, who come to us
+		case !s.TroubleSince.IsZero():
+			since, why = s.TroubleSince, s.LastError
+		case !s.Connected:
+			if since, why = s.ConnectedSince, s.LastError; why == "" {
 				why = "the source is not connected yet"
 			}
-		case why == "":
-			why = "it is starting"
+		default:
+			continue
 		}
 		// What cannot start stands still by itself; a source may come back.
 		if d.State == Failed || time.Since(since) > limit {
-			out = append(out, fmt.Sprintf("%s: %s since %s: %s", d.Name, d.State, since.Format(time.RFC3339), why))
+			out = append(out, fmt.Sprintf("%s: %s since %s: %s", d.Name, d.State, since.Format(time.RFC3339), strings.ReplaceAll(why, "\n", "; ")))
 		}
 	}
 	return out
@@ -46,6 +58,7 @@ type (
 	}
 	sourceJSON struct {
 		Address           string  `json:"address"`
+		Version           string  `json:"version,omitempty"`
 		SlaveID           uint32  `json:"slave_id"`
 		Connected         bool    `json:"connected"`
 		ConnectedSince    string  `json:"connected_since"`
@@ -78,6 +91,7 @@ type (
 		ID          int16   `json:"client_id"`
 		Filter      string  `json:"filter,omitempty"`
 		Cursor      string  `json:"cursor"`
+		Attached    bool    `json:"attached"` // the store holds entries for it
 		LagSeconds  float64 `json:"lag_seconds"`
 		Unread      int64   `json:"unread_entries"`
 		Outstanding int     `json:"outstanding_batches"`
@@ -96,7 +110,11 @@ func stamp(t time.Time) string {
 func (m *Metrics) instances() ([]byte, error) {
 	now := time.Now()
 	list := []instanceJSON{}
-	for _, d := range m.destinations() {
+	all, ok := m.list()
+	if !ok {
+		return nil, errors.New("the destinations cannot be listed")
+	}
+	for _, d := range all {
 		j := instanceJSON{Destination: d.Name, State: d.State, Since: stamp(d.Since), Error: d.Err}
 		if s := d.Status; s != nil {
 			position := ""
@@ -104,7 +122,7 @@ func (m *Metrics) instances() ([]byte, error) {
 				position = fmt.Sprintf("%s:%d", s.File, s.Offset)
 			}
 			j.Source = &sourceJSON{
-				Address: s.Source, SlaveID: s.ServerID, Connected: s.Connected, ConnectedSince: stamp(s.ConnectedSince), Position: position,
+				Address: s.Source, Version: s.Version, SlaveID: s.ServerID, Connected: s.Connected, ConnectedSince: stamp(s.ConnectedSince), Position: position,
 				LastEvent: stamp(s.LastEvent), LastHeartbeat: stamp(s.LastHeartbeat), DelaySeconds: s.Delay.Seconds(), ClockSkewSeconds: s.ClockSkew.Seconds(),
 				ReceivedBytes: s.Received, Dumps: s.Dumps, LastError: s.LastError, LastErrorAt: stamp(s.LastErrorAt), WaitedForWorkersS: s.FreeBlocked.Seconds(),
 			}
@@ -114,12 +132,8 @@ func (m *Metrics) instances() ([]byte, error) {
 				Transactions: s.Transactions, CursorsSaved: stamp(s.Flushes.Last), CursorErrors: s.Flushes.Errors,
 			}
 			for _, c := range s.Clients {
-				lag := 0.0
-				if c.Store.OldestTime > 0 {
-					lag = age(now.Add(s.ClockSkew), c.Store.OldestTime) / 1000
-				}
 				j.Clients = append(j.Clients, clientJSON{
-					ID: int16(c.ID), Filter: c.Filter, Cursor: c.Cursor.String(), LagSeconds: lag, Unread: c.Store.Unread, Outstanding: c.Store.Outstanding,
+					ID: int16(c.ID), Filter: c.Filter, Cursor: c.Cursor.String(), Attached: c.Known, LagSeconds: lag(s, &c, now).Seconds(), Unread: c.Store.Unread, Outstanding: c.Store.Outstanding,
 					LastCall: stamp(c.Store.Active), Rollbacks: c.Store.Rollbacks,
 				})
 			}

@@ -7,7 +7,10 @@ package metrics
 
 import (
 	"runtime"
+	"runtime/debug"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -36,9 +39,13 @@ type Config struct {
 	Addr              string // host:port
 	User, Password    string // basic authentication
 	CertFile, KeyFile string // PEM; read again when they change
-	ReadyLimit        time.Duration
-	Version           string
+	// ReadyLimit is how long a destination may be without its source while this
+	// server counts as ready; 60 s when it is not positive.
+	ReadyLimit time.Duration
+	Version    string
 }
+
+const defaultReadyLimit = time.Minute
 
 // Metrics collects and serves. Its methods may be used by several goroutines.
 type Metrics struct {
@@ -48,15 +55,16 @@ type Metrics struct {
 	registry     *prometheus.Registry
 
 	packets, clientBytes, empty, errors *prometheus.CounterVec
+	refused, scrapeErrors               *prometheus.CounterVec
 	latency, seconds                    *prometheus.HistogramVec
 	connections                         prometheus.Gauge
-	authFailures, scrapeErrors          prometheus.Counter
-	refused                             *prometheus.CounterVec
+	authFailures                        prometheus.Counter
 
 	mu struct {
 		sync.Mutex
-		text []byte
-		made time.Time
+		text   []byte
+		packed []byte // the same, compressed; nil before somebody asked for it
+		made   time.Time
 	}
 	known struct {
 		sync.Mutex
@@ -67,6 +75,9 @@ type Metrics struct {
 
 // New makes metrics of the destinations that the function lists; it must not block.
 func New(cfg Config, destinations func() []Destination, log *zap.Logger) *Metrics {
+	if cfg.ReadyLimit <= 0 {
+		cfg.ReadyLimit = defaultReadyLimit
+	}
 	m := &Metrics{cfg: cfg, log: log, destinations: destinations, registry: prometheus.NewRegistry()}
 	help := map[string]string{}
 	for _, f := range clientFamilies {
@@ -91,12 +102,64 @@ func New(cfg Config, destinations func() []Destination, log *zap.Logger) *Metric
 	m.refused = counter("canal_client_refused_total", "reason")
 	m.connections = prometheus.NewGauge(prometheus.GaugeOpts{Name: "canal_client_connections", Help: help["canal_client_connections"]})
 	m.authFailures = prometheus.NewCounter(prometheus.CounterOpts{Name: "canal_client_auth_failures_total", Help: help["canal_client_auth_failures_total"]})
-	m.scrapeErrors = prometheus.NewCounter(prometheus.CounterOpts{Name: "canal_scrape_errors_total", Help: help["canal_scrape_errors_total"]})
-	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "canal_build_info", Help: help["canal_build_info"]}, []string{"version", "go_version"})
-	build.WithLabelValues(cfg.Version, runtime.Version()).Set(1)
-	m.registry.MustRegister(m.connections, m.authFailures, m.scrapeErrors, build,
+	m.scrapeErrors = counter("canal_scrape_errors_total", "collector")
+	for _, c := range []string{collectorDestination, collectorList, collectorProcess} {
+		m.scrapeErrors.WithLabelValues(c)
+	}
+	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "canal_build_info", Help: help["canal_build_info"]}, []string{"version", "revision", "go_version"})
+	build.WithLabelValues(cfg.Version, revision(), runtime.Version()).Set(1)
+	m.registry.MustRegister(m.connections, m.authFailures, build,
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewGoCollector())
 	return m
+}
+
+// What may fail of a page.
+const (
+	collectorDestination = "destination" // the figures of one
+	collectorList        = "list"        // of all destinations
+	collectorProcess     = "process"     // what the client library keeps
+)
+
+// revision is the commit that this binary was built from, empty if nobody noted it.
+func revision() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return s.Value
+		}
+	}
+	return ""
+}
+
+// list asks for the destinations. A defect there must cost no client its
+// connection and no scrape its page; ok is false then.
+func (m *Metrics) list() (all []Destination, ok bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			m.defect(collectorList, p)
+			all, ok = nil, false
+		}
+	}()
+	all = m.destinations()
+	for i := range all {
+		d := &all[i]
+		switch s := d.Status; {
+		case s == nil:
+		case !s.ParkedSince.IsZero():
+			d.State, d.Since = Parked, s.ParkedSince
+		case !s.TroubleSince.IsZero(): // also while it is connected once more
+			d.State, d.Since = Retrying, s.TroubleSince
+		}
+	}
+	return all, true
+}
+
+func (m *Metrics) defect(collector string, what any, fields ...zap.Field) {
+	m.scrapeErrors.WithLabelValues(collector).Inc()
+	m.log.Error("a part of the metrics cannot be told", append(fields, zap.String("collector", collector), zap.Any("cause", what))...)
 }
 
 // Observer is what the server of client connections has to be given.
@@ -122,7 +185,7 @@ func (m *Metrics) request(r server.Request) {
 	case r.Empty:
 		m.empty.WithLabelValues(d).Inc()
 		return
-	case r.Code != 0:
+	case r.Code != 0 && !r.Deferred: // an error that is answered late was counted when it happened
 		m.errors.WithLabelValues(d, strconv.Itoa(int(r.Code))).Inc()
 	}
 	m.packets.WithLabelValues(d, r.Type.String()).Inc()
@@ -135,7 +198,7 @@ func (m *Metrics) label(name string) string {
 	m.known.Lock()
 	defer m.known.Unlock()
 	if m.known.names[name] {
-		return name
+		return strings.ToValidUTF8(name, "\uFFFD")
 	}
 	if name == "" || time.Since(m.known.read) < fresh {
 		return ""
@@ -144,11 +207,12 @@ func (m *Metrics) label(name string) string {
 	if m.known.names == nil {
 		m.known.names = map[string]bool{}
 	}
-	for _, d := range m.destinations() {
+	all, _ := m.list()
+	for _, d := range all {
 		m.known.names[d.Name] = true
 	}
 	if m.known.names[name] {
-		return name
+		return strings.ToValidUTF8(name, "\uFFFD")
 	}
 	return ""
 }
@@ -156,48 +220,54 @@ func (m *Metrics) label(name string) string {
 // pageFor is how long a page is shared.
 const pageFor = time.Second
 
-// text is the page, rendered at most once in pageFor.
-func (m *Metrics) text() ([]byte, error) {
+// text is the page, rendered at most once in pageFor, as it is or compressed.
+func (m *Metrics) text(packed bool) []byte {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.mu.text != nil && time.Since(m.mu.made) < pageFor {
-		return m.mu.text, nil
+	if m.mu.text == nil || time.Since(m.mu.made) >= pageFor {
+		m.mu.text, m.mu.packed = m.render(), nil
+		m.mu.made = time.Now()
 	}
-	text, err := m.render()
-	if err != nil {
-		return nil, err
+	if !packed {
+		return m.mu.text
 	}
-	m.mu.text, m.mu.made = text, time.Now()
-	return text, nil
+	if m.mu.packed == nil {
+		m.mu.packed = pack(m.mu.text)
+	}
+	return m.mu.packed
 }
 
-func (m *Metrics) render() ([]byte, error) {
+func (m *Metrics) render() []byte {
 	now := time.Now()
-	all := m.destinations()
-	var running []*Destination
+	all, _ := m.list()
+	var parts []*part
 	for i := range all {
 		all[i].now = now
-		if all[i].Status != nil {
-			running = append(running, &all[i])
+		if all[i].Status == nil {
+			continue
+		}
+		if t := m.part(&all[i]); t != nil {
+			parts = append(parts, t)
 		}
 	}
-	running = m.sound(running)
 	var p page
-	for _, families := range [][]family{canalFamilies, ownFamilies} {
-		for _, f := range families {
-			p.family(f, running)
+	p.Grow((len(parts) + 4) * partBytes)
+	for i, f := range instanceFamilies {
+		p.header(f.name, f.kind, f.help)
+		for _, t := range parts {
+			p.Write(t.of(i))
 		}
-	}
-	states := make([]*Destination, len(all))
-	for i := range all {
-		states[i] = &all[i]
 	}
 	for _, f := range stateFamilies {
-		p.family(f, states)
+		p.header(f.name, f.kind, f.help)
+		for i := range all {
+			f.write(&p, &all[i])
+		}
 	}
+	// Gather returns what it has beside an error.
 	gathered, err := m.registry.Gather()
 	if err != nil {
-		return nil, err
+		m.defect(collectorProcess, err)
 	}
 	there := map[string]*dto.MetricFamily{}
 	for _, f := range gathered {
@@ -216,39 +286,44 @@ func (m *Metrics) render() ([]byte, error) {
 			p.gathered(f)
 		}
 	}
-	return p.Bytes(), nil
+	return p.Bytes()
 }
 
-func (p *page) family(f family, of []*Destination) {
-	p.header(f.name, f.kind, f.help)
-	for _, d := range of {
-		f.collect(d, func(v float64, values ...string) { p.sample(f.name, f.labels, values, v) })
+// instanceFamilies are all of a destination that runs, in the page's order.
+var instanceFamilies = slices.Concat(canalFamilies, ownFamilies)
+
+// part holds the samples of one destination, family by family.
+type part struct {
+	page
+
+	ends []int
+}
+
+func (t *part) of(i int) []byte {
+	from := 0
+	if i > 0 {
+		from = t.ends[i-1]
 	}
+	return t.Bytes()[from:t.ends[i]]
 }
 
-// sound leaves out destinations whose figures cannot be told without a panic:
-// a defect in one must not cost the page.
-func (m *Metrics) sound(of []*Destination) []*Destination {
-	kept := of[:0]
-	for _, d := range of {
-		if m.tells(d) {
-			kept = append(kept, d)
-		}
-	}
-	return kept
-}
-
-func (m *Metrics) tells(d *Destination) (ok bool) {
+// part is nil for a destination whose figures cannot be told without a panic: a
+// defect in one must not cost the page.
+func (m *Metrics) part(d *Destination) (t *part) {
 	defer func() {
 		if p := recover(); p != nil {
-			m.scrapeErrors.Inc()
-			m.log.Error("metrics of a destination cannot be told", zap.String("destination", d.Name), zap.Any("panic", p))
+			m.defect(collectorDestination, p, zap.String("destination", d.Name))
+			t = nil
 		}
 	}()
-	for _, families := range [][]family{canalFamilies, ownFamilies} {
-		for _, f := range families {
-			f.collect(d, func(float64, ...string) {})
-		}
+	t = &part{ends: make([]int, 0, len(instanceFamilies))}
+	t.Grow(partBytes)
+	for i := range instanceFamilies {
+		instanceFamilies[i].write(&t.page, d)
+		t.ends = append(t.ends, t.Len())
 	}
-	return true
+	return t
 }
+
+// partBytes is what a destination with a few clients needs.
+const partBytes = 8 << 10

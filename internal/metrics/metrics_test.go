@@ -3,24 +3,12 @@ package metrics_test
 import (
 	"bytes"
 	"compress/gzip"
-	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"io"
-	"math/big"
-	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
-	"regexp"
-	"slices"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -29,8 +17,6 @@ import (
 	"github.com/prometheus/common/model"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
-	"go.uber.org/zap/zaptest/observer"
-	"go.yaml.in/yaml/v3"
 
 	"github.com/canald/canald/internal/instance"
 	"github.com/canald/canald/internal/meta"
@@ -50,14 +36,14 @@ func status(name string) *instance.Status {
 		Destination: name, Source: "db:3306", ServerID: 7, Workers: 2, Connected: true, ConnectedSince: now.Add(-time.Hour), Dumps: 3,
 		Errors: map[string]int64{"network": 2}, LastError: "connection refused", LastErrorAt: now.Add(-time.Hour),
 		File: "mysql-bin.000042", Offset: 4711, Received: 9626, LastEvent: now.Add(-3 * time.Second), LastHeartbeat: now.Add(-20 * time.Second),
-		Delay: 2 * time.Second, FreeBlocked: 1500 * time.Microsecond, Traffic: now.Add(-9600 * time.Millisecond), Transactions: 11, Seen: 12,
+		Delay: 2 * time.Second, FreeBlocked: 1500 * time.Microsecond, Traffic: now.Add(-9600 * time.Millisecond), Transactions: 11, Seen: 12, InFlight: 3, Version: "8.0.36",
 		Events: map[string]int64{"insert": 5, "ddl": 1},
 		Store: store.Stats{
 			Slots: 16384, Capacity: 16 << 20, Entries: 3, Bytes: 300, Put: 10, Freed: 7, PutBytes: 1000, FreedBytes: 700,
 			Rows: store.Rows{Put: 50, Get: 45, Ack: 40}, Blocked: 2500 * time.Microsecond,
 			Marks: store.Marks{Put: now.Add(-time.Second).UnixMilli(), Get: now.UnixMilli(), Ack: now.Add(-5 * time.Second).UnixMilli()},
 		},
-		Flushes: meta.Flushes{Count: 4, Errors: 1, Took: 20 * time.Millisecond, Last: now},
+		Flushes: meta.Flushes{Count: 4, Errors: 1, Took: 20 * time.Millisecond, Last: now, Within: [8]int64{0, 1, 3, 4, 4, 4, 4, 4}},
 	}
 	s.Clients = []instance.ClientStatus{{
 		ID: 1001, Filter: `shop\..*`, Cursor: position.Position{File: "mysql-bin.000042", Offset: 4000}, Known: true,
@@ -135,31 +121,39 @@ func TestCanalNames(t *testing.T) {
 	text := page(t, newMetrics(running("example")))
 	d := `{destination="example"`
 	for sample, want := range map[string]float64{
-		"canal_instance" + d + `,mode="spring"}`:                               1,
-		"canal_instance_subscriptions" + d + "}":                               1,
-		"canal_instance_parser_mode" + d + `,parallel="true"}`:                 1,
-		"canal_instance_received_binlog_bytes" + d + `,parser="0"}`:            9626,
-		"canal_instance_publish_blocking_time" + d + `,parser="0"}`:            1.5,
-		"canal_instance_sink_blocking_time" + d + "}":                          2.5,
-		"canal_instance_transactions" + d + "}":                                11,
-		"canal_instance_store" + d + `,batchMode="MEMSIZE",size="16384"}`:      1,
-		"canal_instance_store_produce_seq" + d + "}":                           9,
-		"canal_instance_store_consume_seq" + d + "}":                           6,
-		"canal_instance_store_produce_mem" + d + "}":                           1000,
-		"canal_instance_store_consume_mem" + d + "}":                           700,
-		"canal_instance_put_rows" + d + "}":                                    50,
-		"canal_instance_get_rows" + d + "}":                                    45,
-		"canal_instance_ack_rows" + d + "}":                                    40,
-		"canal_source_delay_seconds" + d + `,parser="0"}`:                      2,
-		"canal_source_binlog_file_index" + d + `,parser="0"}`:                  42,
-		"canal_source_errors_total" + d + `,parser="0",reason="network"}`:      2,
-		"canal_destination_state" + d + `,state="running"}`:                    1,
-		"canal_destination_state" + d + `,state="failed"}`:                     0,
-		"canal_redelivered_rows_total" + d + `,client_id="1001"}`:              5,
-		"canal_events_total" + d + `,type="insert"}`:                           5,
-		"canal_cursor_flush_errors_total" + d + "}":                            1,
-		`canal_build_info{go_version="` + goVersion(text) + `",version="1.0"}`: 1,
-		"canal_client_connections":                                             0,
+		"canal_instance" + d + `,mode="spring"}`:                                             1,
+		"canal_instance_subscriptions" + d + "}":                                             1,
+		"canal_instance_parser_mode" + d + `,parallel="true"}`:                               1,
+		"canal_instance_received_binlog_bytes" + d + `,parser="0"}`:                          9626,
+		"canal_instance_publish_blocking_time" + d + `,parser="0"}`:                          1.5,
+		"canal_instance_sink_blocking_time" + d + "}":                                        2.5,
+		"canal_instance_transactions" + d + "}":                                              11,
+		"canal_instance_store" + d + `,batchMode="MEMSIZE",size="16384"}`:                    1,
+		"canal_instance_store_produce_seq" + d + "}":                                         9,
+		"canal_instance_store_consume_seq" + d + "}":                                         6,
+		"canal_instance_store_produce_mem" + d + "}":                                         1000,
+		"canal_instance_store_consume_mem" + d + "}":                                         700,
+		"canal_instance_put_rows" + d + "}":                                                  50,
+		"canal_instance_get_rows" + d + "}":                                                  45,
+		"canal_instance_ack_rows" + d + "}":                                                  40,
+		"canal_source_delay_seconds" + d + `,parser="0"}`:                                    2,
+		"canal_source_binlog_file_index" + d + `,parser="0"}`:                                42,
+		"canal_source_errors_total" + d + `,parser="0",reason="network"}`:                    2,
+		"canal_destination_state" + d + `,state="running"}`:                                  1,
+		"canal_destination_state" + d + `,state="failed"}`:                                   0,
+		"canal_redelivered_rows_total" + d + `,client_id="1001"}`:                            5,
+		"canal_events_total" + d + `,type="insert"}`:                                         5,
+		"canal_cursor_flush_errors_total" + d + "}":                                          1,
+		`canal_build_info{go_version="` + runtime.Version() + `",revision="",version="1.0"}`: 1,
+		"canal_cursor_flush_seconds_bucket" + d + `,le="0.005"}`:                             1,
+		"canal_cursor_flush_seconds_bucket" + d + `,le="1.0"}`:                               4,
+		"canal_cursor_flush_seconds_bucket" + d + `,le="+Inf"}`:                              4,
+		"canal_cursor_flush_seconds_count" + d + "}":                                         4,
+		"canal_cursor_flush_seconds_sum" + d + "}":                                           0.02,
+		"canal_client_outstanding_batches" + d + `,client_id="1001"}`:                        2,
+		"canal_client_unread_events" + d + `,client_id="1001"}`:                              1,
+		"canal_pipeline_chunks" + d + "}":                                                    3,
+		"canal_client_connections":                                                           0,
 	} {
 		if got := series(t, text, sample); got != want {
 			t.Errorf("%s: %v, want %v", sample, got, want)
@@ -193,10 +187,6 @@ func TestCanalNames(t *testing.T) {
 	if _, err := parser.TextToMetricFamilies(strings.NewReader(text)); err != nil {
 		t.Error(err)
 	}
-}
-
-func goVersion(text string) string {
-	return regexp.MustCompile(`canal_build_info\{go_version="([^"]*)"`).FindStringSubmatch(text)[1]
 }
 
 // TestItemMode leaves out what a store without bytes does not have.
@@ -250,6 +240,8 @@ func TestClientMetrics(t *testing.T) {
 		{Destination: "", Type: packet.TypeGet, Bytes: 30, Code: 401},
 		{Destination: "nobody's", Type: packet.TypeGet, Bytes: 30, Code: 400},
 		{Destination: "d", Type: packet.TypeDump, Bytes: 30, Code: 400},
+		// The answer that tells the error of the ack above, which is one error.
+		{Destination: "", Type: packet.TypeGet, Bytes: 30, Code: 402, Deferred: true},
 	} {
 		o.Request(r)
 	}
@@ -264,7 +256,7 @@ func TestClientMetrics(t *testing.T) {
 		`canal_instance_client_packets{destination="d",packetType="GET"}`:          1,
 		`canal_instance_client_packets{destination="d",packetType="CLIENTACK"}`:    2,
 		`canal_instance_client_packets{destination="d",packetType="DUMP"}`:         1,
-		`canal_instance_client_packets{destination="",packetType="GET"}`:           2,
+		`canal_instance_client_packets{destination="",packetType="GET"}`:           3,
 		`canal_instance_client_bytes{destination="d"}`:                             1094,
 		`canal_instance_client_empty_batches{destination="d"}`:                     1,
 		`canal_instance_client_request_error{destination="d",errorCode="402"}`:     1,
@@ -287,6 +279,9 @@ func TestClientMetrics(t *testing.T) {
 		if got := series(t, text, sample); got != want {
 			t.Errorf("%s: %v, want %v", sample, got, want)
 		}
+	}
+	if strings.Contains(text, `canal_instance_client_request_error{destination="",errorCode="402"}`) {
+		t.Error("one error is counted twice")
 	}
 	if strings.Contains(text, "nobody's") {
 		t.Error("a name that a client made up is a label")
@@ -323,6 +318,12 @@ func TestPaths(t *testing.T) {
 	if raw, err := io.ReadAll(z); err != nil || !bytes.Contains(raw, []byte("canal_instance{")) {
 		t.Errorf("gzip: %v", err)
 	}
+	for header, packed := range map[string]bool{"deflate, GZip;q=0.5": true, "gzip;q=0": false, "deflate": false, "gzip; q=0.001": true} {
+		r := fetch(t, m, "GET", "/metrics?name[]=canal_instance", "Accept-Encoding", header)
+		if got := r.header.Get("Content-Encoding") == "gzip"; got != packed || strings.HasPrefix(r.body, "#") == packed {
+			t.Errorf("%s: compressed %t", header, got)
+		}
+	}
 	text := fetch(t, m, "GET", "/metrics?name[]=canal_instance_put_rows&name%5B%5D=canal_instance_ack_rows&name[]=none").body
 	if want := "# HELP canal_instance_put_rows rows put into the store\n# TYPE canal_instance_put_rows counter\ncanal_instance_put_rows{destination=\"d\"} 50\n"; !strings.HasPrefix(text, want) || strings.Count(text, "\n") != 6 {
 		t.Errorf("filtered page:\n%s", text)
@@ -330,277 +331,5 @@ func TestPaths(t *testing.T) {
 	var list []map[string]any
 	if err := json.Unmarshal([]byte(fetch(t, m, "GET", "/instances").body), &list); err != nil || len(list) != 1 {
 		t.Fatalf("%v, %d instances", err, len(list))
-	}
-}
-
-func TestReady(t *testing.T) {
-	for _, c := range []struct {
-		name  string
-		ready bool
-		make  func(d *metrics.Destination)
-	}{
-		{"runs", true, func(*metrics.Destination) {}},
-		{"source lost a moment ago", true, func(d *metrics.Destination) {
-			d.State, d.Status.Connected, d.Status.ConnectedSince = metrics.Retrying, false, time.Now().Add(-time.Second)
-		}},
-		{"source lost long ago", false, func(d *metrics.Destination) {
-			d.State, d.Status.Connected, d.Status.ConnectedSince = metrics.Retrying, false, time.Now().Add(-2*time.Minute)
-		}},
-		{"just started", true, func(d *metrics.Destination) { d.State, d.Since, d.Status = metrics.Starting, time.Now(), nil }},
-		{"failed", false, func(d *metrics.Destination) {
-			d.State, d.Since, d.Err, d.Status = metrics.Failed, time.Now(), "connection refused", nil
-		}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			d := running("d")()[0]
-			c.make(&d)
-			r := fetch(t, newMetrics(func() []metrics.Destination { return []metrics.Destination{d} }), "GET", "/readyz")
-			text := r.body
-			if (r.code == http.StatusOK) != c.ready {
-				t.Errorf("%d %s", r.code, text)
-			}
-			if !c.ready && (!strings.Contains(text, "d: ") || !strings.Contains(text, "connection refused")) {
-				t.Errorf("the reason is not told: %s", text)
-			}
-		})
-	}
-}
-
-func TestPortInUse(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	core, logged := observer.New(zap.InfoLevel)
-	m := metrics.New(metrics.Config{Addr: l.Addr().String()}, running("d"), zap.New(core))
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- m.Run(ctx) }()
-	wait(t, func() bool { return logged.FilterMessage("Unable to start prometheus HTTPServer.").Len() == 1 })
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	wait(t, func() bool { return logged.FilterMessage("serving metrics and health").Len() == 1 })
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	r, err := client.Get("http://" + l.Addr().String() + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if text := body(t, r); !strings.Contains(text, "canal_instance{") {
-		t.Errorf("page %q", text)
-	}
-	cancel()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
-}
-
-func wait(t *testing.T, f func() bool) {
-	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !f(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("it did not happen")
-		}
-	}
-}
-
-// TestProtected serves TLS and asks for a password.
-func TestProtected(t *testing.T) {
-	dir := t.TempDir()
-	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	pool := selfSigned(t, cert, key)
-	core, logged := observer.New(zap.InfoLevel)
-	m := metrics.New(metrics.Config{Addr: "127.0.0.1:0", CertFile: cert, KeyFile: key, User: "joe", Password: "hunter2"}, running("d"), zap.New(core))
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- m.Run(ctx) }()
-	serving := func() *observer.ObservedLogs { return logged.FilterMessage("serving metrics and health") }
-	wait(t, func() bool { return serving().Len() == 1 })
-	addr := serving().All()[0].ContextMap()["addr"].(string)
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: pool}}}
-	for password, want := range map[string]int{"hunter2": 200, "hunter": 401, "": 401} {
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+addr+"/metrics", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if password != "" {
-			r.SetBasicAuth("joe", password)
-		}
-		got, err := client.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if body(t, got); got.StatusCode != want {
-			t.Errorf("password %q: %d, want %d", password, got.StatusCode, want)
-		}
-	}
-	cancel()
-	<-done
-}
-
-func selfSigned(t *testing.T, certFile, keyFile string) *x509.CertPool {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, err := x509.MarshalECPrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	pool.AppendCertsFromPEM(text)
-	for path, data := range map[string][]byte{certFile: text, keyFile: pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: raw})} {
-		if err := os.WriteFile(path, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return pool
-}
-
-var metricName = regexp.MustCompile(`\b(canal|process|go)_[a-z_]+`)
-
-// TestBoardAndAlerts wants every metric that our board and rules name, and that
-// both files are well formed.
-func TestBoardAndAlerts(t *testing.T) {
-	text := page(t, newMetrics(running("d")))
-	board, err := os.ReadFile("../../deploy/grafana/canald.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var parsed struct {
-		Panels []struct{ Targets []struct{ Expr string } }
-	}
-	if err := json.Unmarshal(board, &parsed); err != nil || len(parsed.Panels) < 8 {
-		t.Fatalf("board: %v, %d panels", err, len(parsed.Panels))
-	}
-	rules, err := os.ReadFile("../../deploy/grafana/alerts.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var alerts struct {
-		Groups []struct {
-			Rules []struct{ Alert, Expr string }
-		}
-	}
-	if err := yaml.Unmarshal(rules, &alerts); err != nil || len(alerts.Groups) != 1 || len(alerts.Groups[0].Rules) < 8 {
-		t.Fatalf("rules: %v", err)
-	}
-	var expressions []string
-	for _, p := range parsed.Panels {
-		for _, target := range p.Targets {
-			expressions = append(expressions, target.Expr)
-		}
-	}
-	for _, r := range alerts.Groups[0].Rules {
-		expressions = append(expressions, r.Expr)
-	}
-	for _, e := range expressions {
-		for _, name := range metricName.FindAllString(e, -1) {
-			if !strings.Contains(text, "# TYPE "+name+" ") {
-				t.Errorf("%s: there is no %s", e, name)
-			}
-		}
-	}
-}
-
-// TestCanalBoard: the queries of the board that Canal ships find their series.
-func TestCanalBoard(t *testing.T) {
-	m := newMetrics(running("d"))
-	o := m.Observer()
-	o.Request(server.Request{Destination: "d", Type: packet.TypeGet, Bytes: 10, Latency: time.Millisecond})
-	o.Request(server.Request{Destination: "d", Type: packet.TypeGet, Bytes: 10, Latency: time.Millisecond, Empty: true})
-	o.Request(server.Request{Destination: "d", Type: packet.TypeClientAck, Bytes: 4})
-	text := page(t, m)
-	for _, query := range []string{
-		`canal_instance`, `canal_instance_parser_mode`, `canal_instance_store`, `canal_instance_received_binlog_bytes{parser="0"`, `canal_instance_client_bytes`,
-		`canal_instance_traffic_delay`, `canal_instance_put_delay`, `canal_instance_get_delay`, `canal_instance_ack_delay`,
-		`canal_instance_publish_blocking_time{parser="0"`, `canal_instance_sink_blocking_time`, `canal_instance_put_rows`, `canal_instance_get_rows`,
-		`canal_instance_ack_rows`, `canal_instance_transactions`, `canal_instance_client_packets{packetType="GET"`, `canal_instance_client_packets{packetType="CLIENTACK"`,
-		`canal_instance_client_empty_batches`, `canal_instance_client_request_latency_bucket{le="10.0"`, `canal_instance_store_produce_seq`,
-		`canal_instance_store_consume_seq`, `canal_instance_store_produce_mem`, `canal_instance_store_consume_mem`,
-	} {
-		name, label, _ := strings.Cut(query, "{")
-		found := slices.ContainsFunc(strings.Split(text, "\n"), func(line string) bool {
-			return strings.HasPrefix(line, name+`{`) && strings.Contains(line, `destination="d"`) && strings.Contains(line, label)
-		})
-		if !found {
-			t.Errorf("%s finds nothing", query)
-		}
-	}
-}
-
-// TestShared: many scrapes cost one look at the instances.
-func TestShared(t *testing.T) {
-	looks := 0
-	of := running("d")
-	m := newMetrics(func() []metrics.Destination {
-		looks++
-		return of()
-	})
-	first := page(t, m)
-	for range 50 {
-		if page(t, m) != first {
-			t.Fatal("the page changed within a second")
-		}
-	}
-	if looks != 1 {
-		t.Errorf("%d looks", looks)
-	}
-}
-
-// TestClockAhead: a source whose clock is ahead makes no negative delay.
-func TestClockAhead(t *testing.T) {
-	s := status("d")
-	future := time.Now().Add(time.Hour)
-	s.Traffic, s.Store.Marks = future, store.Marks{Put: future.UnixMilli(), Get: future.UnixMilli(), Ack: future.UnixMilli()}
-	s.Clients[0].Store.OldestTime = future.UnixMilli()
-	text := page(t, newMetrics(func() []metrics.Destination {
-		return []metrics.Destination{{Name: "d", State: metrics.Running, Status: s}}
-	}))
-	for _, sample := range []string{
-		`canal_instance_traffic_delay{destination="d"}`, `canal_instance_put_delay{destination="d"}`, `canal_instance_get_delay{destination="d"}`,
-		`canal_instance_ack_delay{destination="d"}`, `canal_ack_lag_seconds{destination="d",client_id="1001"}`,
-	} {
-		if v := series(t, text, sample); v != 0 {
-			t.Errorf("%s: %v", sample, v)
-		}
-	}
-}
-
-func hundred() func() []metrics.Destination {
-	var names []string
-	for i := range 100 {
-		names = append(names, fmt.Sprintf("d%03d", i))
-	}
-	list := running(names...)()
-	return func() []metrics.Destination { return slices.Clone(list) }
-}
-
-func TestHundredDestinations(t *testing.T) {
-	text := page(t, newMetrics(hundred()))
-	if n := strings.Count(text, "\ncanal_instance{"); n != 100 {
-		t.Errorf("%d of 100 destinations", n)
-	}
-}
-
-// BenchmarkScrape renders the page of a hundred destinations, without sharing it.
-func BenchmarkScrape(b *testing.B) {
-	for b.Loop() {
-		m := newMetrics(hundred())
-		w := httptest.NewRecorder()
-		m.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
-		if w.Code != http.StatusOK {
-			b.Fatal(w.Code)
-		}
 	}
 }

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"bytes"
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
@@ -29,17 +30,19 @@ const (
 	shutdownTimeout = 2 * time.Second
 )
 
-// Run serves until the context is done. A port that is taken is tried again:
-// data is delivered without metrics too.
+// Run serves until the context is done, and then returns nil. A port that is
+// taken, or fails, is tried again: data is delivered without metrics too.
 func (m *Metrics) Run(ctx context.Context) error {
-	pause := listenRetryMin
-	for first := true; ; first = false {
+	pause, said := listenRetryMin, false
+	for {
 		l, err := m.listen(ctx)
 		if err == nil {
 			m.log.Info("serving metrics and health", zap.Stringer("addr", l.Addr()))
-			return m.serve(ctx, l)
+			pause, said = listenRetryMin, false
+			err = m.serve(ctx, l)
 		}
-		if first {
+		if !said && ctx.Err() == nil {
+			said = true
 			m.log.Error("Unable to start prometheus HTTPServer.", zap.Error(err))
 		}
 		select {
@@ -72,6 +75,7 @@ func (m *Metrics) listen(ctx context.Context) (net.Listener, error) {
 	return l, nil
 }
 
+// serve returns an error only when the port failed while it was served.
 func (m *Metrics) serve(ctx context.Context, l net.Listener) error {
 	s := &http.Server{
 		Handler: m.Handler(), MaxHeaderBytes: maxHeaderBytes,
@@ -82,7 +86,8 @@ func (m *Metrics) serve(ctx context.Context, l net.Listener) error {
 	go func() { done <- s.Serve(l) }()
 	select {
 	case err := <-done:
-		return fmt.Errorf("metrics: %w", err)
+		_ = l.Close()
+		return fmt.Errorf("the port failed: %w", err)
 	case <-ctx.Done():
 	}
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
@@ -131,23 +136,38 @@ func plain(w http.ResponseWriter, code int, text string) {
 }
 
 func (m *Metrics) page(w http.ResponseWriter, r *http.Request) {
-	text, err := m.text()
-	if err != nil {
-		plain(w, http.StatusInternalServerError, err.Error())
-		return
-	}
+	packed := acceptsGzip(r.Header)
+	var text []byte
 	if names := r.URL.Query()["name[]"]; len(names) > 0 {
-		text = only(text, names)
+		if text = only(m.text(false), names); packed {
+			text = pack(text)
+		}
+	} else {
+		text = m.text(packed)
 	}
 	w.Header().Set("Content-Type", contentType)
-	if !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
-		_, _ = w.Write(text)
-		return
+	if packed {
+		w.Header().Set("Content-Encoding", "gzip")
 	}
-	w.Header().Set("Content-Encoding", "gzip")
-	z := gzip.NewWriter(w)
-	_, _ = z.Write(text)
+	_, _ = w.Write(text)
+}
+
+func acceptsGzip(h http.Header) bool {
+	for part := range strings.SplitSeq(strings.Join(h.Values("Accept-Encoding"), ","), ",") {
+		name, weight, _ := strings.Cut(part, ";")
+		if strings.EqualFold(strings.TrimSpace(name), "gzip") {
+			return !strings.HasPrefix(strings.ReplaceAll(weight, " ", ""), "q=0") || strings.ContainsAny(weight, "123456789")
+		}
+	}
+	return false
+}
+
+func pack(text []byte) []byte {
+	var b bytes.Buffer
+	z, _ := gzip.NewWriterLevel(&b, gzip.BestSpeed) // the level is a valid one
+	_, _ = z.Write(text)                            // a buffer takes everything
 	_ = z.Close()
+	return b.Bytes()
 }
 
 // authenticated asks for the user and password. Hashes of equal length are

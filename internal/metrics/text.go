@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	dto "github.com/prometheus/client_model/go"
+
+	"github.com/canald/canald/internal/meta"
 )
 
 // contentType is that of Prometheus' text format, which is all that Canal speaks.
@@ -44,7 +46,8 @@ func (p *page) sample(name string, labels, values []string, v float64) {
 		}
 		p.WriteString(l)
 		p.WriteString(`="`)
-		_, _ = escapeLabel.WriteString(p, values[i])
+		// Prometheus refuses the whole page for one byte that is no UTF-8.
+		_, _ = escapeLabel.WriteString(p, strings.ToValidUTF8(values[i], "\uFFFD"))
 		p.WriteByte('"')
 	}
 	if len(labels) > 0 {
@@ -108,6 +111,17 @@ func (p *page) histogram(name string, labels, values []string, h *dto.Histogram)
 	bucket("+Inf", h.GetSampleCount())
 	p.sample(name+"_sum", labels, values, h.GetSampleSum())
 	p.sample(name+"_count", labels, values, float64(h.GetSampleCount()))
+}
+
+// saves writes the histogram of saves of cursors.
+func (p *page) saves(name string, labels, values []string, f meta.Flushes) {
+	withBound := append(slices.Clone(labels), "le")
+	for i, b := range meta.FlushBounds {
+		p.sample(name+"_bucket", withBound, append(slices.Clone(values), bound(b.Seconds())), float64(f.Within[i]))
+	}
+	p.sample(name+"_bucket", withBound, append(slices.Clone(values), "+Inf"), float64(f.Count))
+	p.sample(name+"_sum", labels, values, f.Took.Seconds())
+	p.sample(name+"_count", labels, values, float64(f.Count))
 }
 
 // only keeps the samples of the names asked for, with the headers of their families.

@@ -53,7 +53,7 @@ var mayImport = map[string][]string{
 		"client", "client/canalpb", "internal/binlog", "internal/instance", "internal/meta", "internal/store",
 	},
 	// It looks on: at instances and at what the server tells its observer.
-	"internal/metrics": {"internal/instance", "internal/server"},
+	"internal/metrics": {"internal/instance", "internal/meta", "internal/server"},
 	// Settings are checked with the parsers of those who use them.
 	"internal/config": {"internal/filter", "internal/render"},
 	// It asks the source and the files the questions that the server will ask.
