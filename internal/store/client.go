@@ -343,11 +343,12 @@ func (s *Store) BlockedSince() time.Time {
 	return s.mu.blockedT
 }
 
-// HasRoom tells whether a Put would not wait.
+// HasRoom tells whether a Put would not wait. A group that was refused comes
+// again, and needs room for all of it.
 func (s *Store) HasRoom() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.fitsLocked(1)
+	return s.fitsLocked(max(1, s.mu.refused))
 }
 
 // Rows counts rows ever put, handed out and acknowledged. What a rollback makes

@@ -1,6 +1,8 @@
 package store_test
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -108,5 +110,34 @@ func TestStatsBlocked(t *testing.T) {
 		if b := st.Stats().Blocked; b != 3*time.Second {
 			t.Errorf("blocked for %s afterwards, want 3s", b)
 		}
+	})
+}
+
+// TestRoomForWhatWasRefused: a place for one is no room for a group of three.
+func TestRoomForWhatWasRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := open(t, store.Config{Slots: 4, ItemMode: true}, 7)
+		src := newSource(t)
+		put(t, st, src.make("bde", 1))
+		if !st.HasRoom() {
+			t.Error("no room before anything was refused")
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		more := src.make("bde", 1)
+		if n, err := st.Put(ctx, more, []int{3}); n != 0 || !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("%d, %v", n, err)
+		}
+		if st.HasRoom() {
+			t.Error("room for a group that was refused a moment ago")
+		}
+		id, _ := get(t, st, 7, 3)
+		if _, _, err := st.Ack(7, id); err != nil {
+			t.Fatal(err)
+		}
+		if !st.HasRoom() {
+			t.Error("no room in an empty store")
+		}
+		put(t, st, more)
 	})
 }

@@ -110,6 +110,7 @@ type Store struct {
 		space       chan struct{}           // closed when the blocked Put may look again; nil when none waits
 		blockedT    time.Time               // since when Put waits; zero when it does not
 		blocked     time.Duration           // that Put waited, but for the wait that goes on
+		refused     int                     // entries of the group that Put gave up on last; 0 after a group that was put
 		closed      bool
 	}
 	done chan struct{}
@@ -206,12 +207,14 @@ func (s *Store) Put(ctx context.Context, slots []Slot, ends []int) (accepted int
 			group := slots[start:min(end, start+s.cfg.Slots)] // longer than the store: in pieces
 			for !s.fitsLocked(len(group)) {
 				if err := s.waitSpaceLocked(ctx); err != nil {
+					s.mu.refused = len(group)
 					return start, err
 				}
 			}
 			if s.mu.closed {
 				return start, ErrClosed
 			}
+			s.mu.refused = 0
 			s.appendLocked(group)
 			start += len(group)
 		}
