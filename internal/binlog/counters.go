@@ -13,10 +13,26 @@ type Counters struct {
 	Heartbeat atomic.Int64 // when the last heartbeat came, ms since 1970; 0 before
 	Skew      atomic.Int64 // of the source's clock before this host's at the last connect, ms
 
+	filtered [filteredKinds]atomic.Int64
+
 	mu struct {
 		sync.Mutex
 		place Place
 	}
+}
+
+// Kinds of events that the reader leaves out.
+const (
+	filteredTable     = iota // rows of a table that is not wanted, or whose structure does not fit
+	filteredRows             // rows of a kind that is not wanted
+	filteredStatement        // statements that are not wanted
+	filteredKinds
+)
+
+// Filtered counts the events that were left out: rows of tables that are not
+// wanted, rows of kinds that are not, statements that are not.
+func (c *Counters) Filtered() (tables, rows, statements int64) {
+	return c.filtered[filteredTable].Load(), c.filtered[filteredRows].Load(), c.filtered[filteredStatement].Load()
 }
 
 // Place is how far a dump got.
@@ -46,6 +62,12 @@ func (s *stream) count() {
 	}
 	c.Received.Add(s.received)
 	s.received = 0
+	for i, n := range s.filtered {
+		if n > 0 {
+			c.filtered[i].Add(n)
+			s.filtered[i] = 0
+		}
+	}
 	now := time.Now()
 	if s.heartbeat {
 		c.Heartbeat.Store(now.UnixMilli())

@@ -40,6 +40,7 @@ type stream struct {
 	received  int64
 	eventTime uint32
 	heartbeat bool
+	filtered  [filteredKinds]int64
 }
 
 // payloadPlace is where events come from that a TRANSACTION_PAYLOAD holds; they
@@ -232,6 +233,7 @@ func (s *stream) event(ctx context.Context, h event.Header, b []byte) error {
 // accompany adds a statement that only explains the row changes behind it.
 func (s *stream) accompany(ctx context.Context, h event.Header, kind entry.Kind, b []byte) error {
 	if s.r.cfg.SkipQueries {
+		s.filtered[filteredStatement]++
 		return nil
 	}
 	return s.add(ctx, h, kind, nil, b, false)
@@ -269,8 +271,13 @@ func (s *stream) rows(ctx context.Context, h event.Header, kind event.RowsKind, 
 		return fmt.Errorf("table id %d: %w", id, ErrInsideTransaction)
 	}
 	cfg := &s.r.cfg
-	if m.codec == nil || cfg.SkipRows || kind == event.Insert && cfg.SkipInserts ||
+	if m.codec == nil {
+		s.filtered[filteredTable]++
+		return nil
+	}
+	if cfg.SkipRows || kind == event.Insert && cfg.SkipInserts ||
 		kind == event.Update && cfg.SkipUpdates || kind == event.Delete && cfg.SkipDeletes {
+		s.filtered[filteredRows]++
 		return nil
 	}
 	return s.add(ctx, h, entry.KindRows, m.codec, b, false)
@@ -399,6 +406,7 @@ func (s *stream) query(ctx context.Context, h event.Header, b []byte) error {
 			zap.String("file", s.file), zap.Uint32("offset", h.Start()))
 	}
 	if s.r.cfg.SkipDDL {
+		s.filtered[filteredStatement]++
 		return nil
 	}
 	return s.add(ctx, h, entry.KindStatement, nil, b, !s.inTransaction)

@@ -177,7 +177,8 @@ func (c *committer) flush(heartbeat bool) {
 			c.counters.transactions.Add(1)
 		}
 		c.open = !ended && !lastItem.Resume
-	} else {
+	} else if len(group) > 0 {
+		c.counters.empties.Add(int64(len(group)))
 		c.drop(group)
 	}
 	c.buffered, c.bufferedBytes = c.buffered[:0], 0
@@ -205,6 +206,7 @@ func (c *committer) withoutMarkers(group []store.Slot) []store.Slot {
 		c.markerCount++
 		t := int64(it.Time) * 1000
 		if c.markerCount <= emptyMost && abs(t-c.markerTime) <= emptyIntervalMillis {
+			c.counters.markers.Add(1)
 			s.Segment.Release(1)
 			continue
 		}

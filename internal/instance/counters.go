@@ -19,6 +19,8 @@ type counters struct {
 	seen         atomic.Int64 // ends that came
 	events       [len(eventKinds)]atomic.Int64
 	inFlight     atomic.Int32 // chunks between reader and committer
+	empties      atomic.Int64 // entries of empty transactions that did not pass
+	markers      atomic.Int64 // begin and end entries that canal.instance.filter.transaction.entry held back
 
 	// through is true once something new got as far as the store, or a heartbeat
 	// did, since the dump began.

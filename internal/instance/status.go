@@ -42,7 +42,8 @@ type Status struct {
 	Transactions int64         // ends that were handed to the store
 	Seen         int64         // ends that came
 	Events       map[string]int64
-	InFlight     int // chunks between the reader and the store
+	Filtered     map[string]int64 // events and entries that were left out, by a small set of reasons
+	InFlight     int              // chunks between the reader and the store
 
 	Store   store.Stats
 	Clients []ClientStatus // that subscribed, in that order
@@ -118,6 +119,11 @@ func (i *Instance) readerStatus(s *Status, waiting time.Duration) {
 	r := i.cfg.Source.Counters
 	place := r.Place()
 	s.File, s.Offset, s.Received = place.File, place.Offset, r.Received.Load()
+	tables, rows, statements := r.Filtered()
+	s.Filtered = map[string]int64{
+		"table": tables, "row_kind": rows, "statement": statements,
+		"empty_transaction": i.counters.empties.Load(), "marker": i.counters.markers.Load(),
+	}
 	s.ClockSkew = time.Duration(r.Skew.Load()) * time.Millisecond
 	if ms := r.Heartbeat.Load(); ms > 0 {
 		s.LastHeartbeat = time.UnixMilli(ms)

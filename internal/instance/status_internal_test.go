@@ -146,6 +146,9 @@ func TestCommitterCounts(t *testing.T) {
 	if err := c.commit(t.Context(), f.segment("be")); err != nil { // dropped: nothing in it
 		t.Fatal(err)
 	}
+	if n := c.counters.empties.Load(); n != 2 {
+		t.Errorf("%d entries of empty transactions, want 2", n)
+	}
 	if n, seen := c.counters.transactions.Load(), c.counters.seen.Load(); n != 0 || seen != 1 || c.counters.traffic.Load() != began {
 		t.Errorf("after an empty transaction: %d passed, %d came, traffic %d", n, seen, c.counters.traffic.Load())
 	}

@@ -209,6 +209,11 @@ var ownFamilies = []family{
 			emit(float64(d.Status.Events[kind]), d.Name, kind)
 		}
 	}),
+	of("canal_filtered_events_total", "counter", []string{"destination", "reason"}, "events that were left out: rows of a table that is not wanted (table) or of a kind that is not (row_kind), statements, empty transactions, and begin and end entries (marker)", func(d *Destination, emit emitter) {
+		for _, reason := range slices.Sorted(maps.Keys(d.Status.Filtered)) {
+			emit(float64(d.Status.Filtered[reason]), d.Name, reason)
+		}
+	}),
 	one("canal_transactions_seen_total", "counter", "transaction ends that came, filtered ones included", func(s *instance.Status, _ time.Time) float64 { return float64(s.Seen) }),
 	{name: "canal_cursor_flush_seconds", kind: "histogram", labels: []string{"destination"}, help: "seconds that a save of the cursors took", saves: func(s *instance.Status) meta.Flushes { return s.Flushes }},
 	one("canal_cursor_flush_errors_total", "counter", "saves of the cursors that failed", func(s *instance.Status, _ time.Time) float64 { return float64(s.Flushes.Errors) }),

@@ -37,7 +37,7 @@ func status(name string) *instance.Status {
 		Errors: map[string]int64{"network": 2}, LastError: "connection refused", LastErrorAt: now.Add(-time.Hour),
 		File: "mysql-bin.000042", Offset: 4711, Received: 9626, LastEvent: now.Add(-3 * time.Second), LastHeartbeat: now.Add(-20 * time.Second),
 		Delay: 2 * time.Second, FreeBlocked: 1500 * time.Microsecond, Traffic: now.Add(-9600 * time.Millisecond), Transactions: 11, Seen: 12, InFlight: 3, Version: "8.0.36",
-		Events: map[string]int64{"insert": 5, "ddl": 1},
+		Events: map[string]int64{"insert": 5, "ddl": 1}, Filtered: map[string]int64{"table": 9, "empty_transaction": 4},
 		Store: store.Stats{
 			Slots: 16384, Capacity: 16 << 20, Entries: 3, Bytes: 300, Put: 10, Freed: 7, PutBytes: 1000, FreedBytes: 700,
 			Rows: store.Rows{Put: 50, Get: 45, Ack: 40}, Blocked: 2500 * time.Microsecond,
@@ -143,6 +143,7 @@ func TestCanalNames(t *testing.T) {
 		"canal_destination_state" + d + `,state="failed"}`:                                   0,
 		"canal_redelivered_rows_total" + d + `,client_id="1001"}`:                            5,
 		"canal_events_total" + d + `,type="insert"}`:                                         5,
+		"canal_filtered_events_total" + d + `,reason="table"}`:                               9,
 		"canal_cursor_flush_errors_total" + d + "}":                                          1,
 		`canal_build_info{go_version="` + runtime.Version() + `",revision="",version="1.0"}`: 1,
 		"canal_cursor_flush_seconds_bucket" + d + `,le="0.005"}`:                             1,

@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"io"
 	"math/big"
 	"net"
 	"net/http"
@@ -122,4 +123,58 @@ func selfSigned(t *testing.T, certFile, keyFile string) *x509.CertPool {
 		}
 	}
 	return pool
+}
+
+// TestConnectionsAreBounded: who holds all connections makes others wait, and no
+// longer than that.
+func TestConnectionsAreBounded(t *testing.T) {
+	core, logged := observer.New(zap.InfoLevel)
+	m := metrics.New(metrics.Config{Addr: "127.0.0.1:0"}, running("d"), zap.New(core))
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- m.Run(ctx) }()
+	serving := logged.FilterMessage("serving metrics and health")
+	wait(t, func() bool { serving = logged.FilterMessage("serving metrics and health"); return serving.Len() == 1 })
+	addr := serving.All()[0].ContextMap()["addr"].(string)
+	const most = 64
+	var held []net.Conn
+	for range most {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		held = append(held, c)
+		// An answer shows that the connection was accepted.
+		if _, err := io.WriteString(c, "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Read(make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	impatient, stop := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer stop()
+	r, err := http.NewRequestWithContext(impatient, http.MethodGet, "http://"+addr+"/livez", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := client.Do(r); err == nil {
+		_ = got.Body.Close()
+		t.Errorf("connection %d was served", most+1)
+	}
+	for _, c := range held {
+		_ = c.Close()
+	}
+	got, err := client.Get("http://" + addr + "/livez")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := body(t, got); text != "ok\n" {
+		t.Errorf("%q", text)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
 }
