@@ -1,14 +1,10 @@
 package tail
 
 import (
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
 
@@ -31,9 +27,12 @@ type Printer struct {
 	Form  Form
 	Color bool
 	Width int // most characters of a value in Text; 0 is 60
+	Most  int // rows to print; 0 prints all
 
-	Rows int // printed so far
-	Most int // rows to print; 0 prints all
+	Rows       int // printed so far
+	Statements int // printed so far: DDL and what else is no row
+
+	inserts, updates, deletes int
 }
 
 const defaultWidth = 60
@@ -46,9 +45,38 @@ const (
 // Full tells whether as many rows were printed as were wanted.
 func (p *Printer) Full() bool { return p.Most > 0 && p.Rows >= p.Most }
 
+// Summary tells what was printed.
+func (p *Printer) Summary() string {
+	s := fmt.Sprintf("%s (%d inserted, %d updated, %d deleted)", count(p.Rows, "row"), p.inserts, p.updates, p.deletes)
+	if p.Statements > 0 {
+		s += ", " + count(p.Statements, "statement")
+	}
+	return s
+}
+
+func count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}
+
+// begin writes what stands in front of the rows; utc tells that texts of
+// TIMESTAMP columns are.
+func (p *Printer) begin(utc bool) error {
+	if p.Form != SQL {
+		return nil
+	}
+	text := sqlNames + "\n" + sqlMode
+	if utc {
+		text += "\n" + sqlZone
+	}
+	return p.write(text)
+}
+
 // Print writes the rows or the statement of an entry.
 func (p *Printer) Print(e *canalpb.Entry) error {
-	if e.GetEntryType() != canalpb.EntryType_ROWDATA {
+	if e.GetEntryType() != canalpb.EntryType_ROWDATA || p.Full() {
 		return nil
 	}
 	var change canalpb.RowChange
@@ -57,13 +85,14 @@ func (p *Printer) Print(e *canalpb.Entry) error {
 	}
 	h := e.GetHeader()
 	if change.GetIsDdl() || change.GetEventType() == canalpb.EventType_QUERY {
+		p.Statements++
 		return p.write(p.statement(h, &change))
 	}
 	for _, r := range change.GetRowDatas() {
 		if p.Full() {
 			return nil
 		}
-		p.Rows++
+		p.count(change.GetEventType())
 		var text string
 		switch p.Form {
 		case JSON:
@@ -80,10 +109,19 @@ func (p *Printer) Print(e *canalpb.Entry) error {
 	return nil
 }
 
-func (p *Printer) write(text string) error {
-	if text == "" {
-		return nil
+func (p *Printer) count(t canalpb.EventType) {
+	p.Rows++
+	switch t {
+	case canalpb.EventType_INSERT:
+		p.inserts++
+	case canalpb.EventType_DELETE:
+		p.deletes++
+	default: // updates: nothing else has rows
+		p.updates++
 	}
+}
+
+func (p *Printer) write(text string) error {
 	_, err := io.WriteString(p.W, text+"\n")
 	return err
 }
@@ -97,15 +135,17 @@ func (p *Printer) paint(color, text string) string {
 
 func eventTime(h *canalpb.Header) time.Time { return time.UnixMilli(h.GetExecuteTime()) }
 
+// statement is a line for what is no row. Among statements it is a remark: it
+// says of no name in which schema it is, and would be run on more than a row.
 func (p *Printer) statement(h *canalpb.Header, c *canalpb.RowChange) string {
 	switch p.Form {
-	case Text:
 	case JSON:
-		return marshal(map[string]any{"file": h.GetLogfileName(), "position": h.GetLogfileOffset(), "time": eventTime(h).Format(time.RFC3339), "type": "STATEMENT", "schema": c.GetDdlSchemaName(), "sql": c.GetSql()})
+		return jsonStatement(h, c)
 	case SQL:
-		return "-- " + printable(c.GetSql(), 0)
+		return "-- in " + printable(quoteName(c.GetDdlSchemaName()), 0) + ": " + printable(c.GetSql(), 0)
+	default:
+		return p.paint(dim, eventTime(h).Format(time.TimeOnly)) + " " + p.paint(cyan, "! "+printable(c.GetSql(), 4*p.width()))
 	}
-	return p.paint(dim, eventTime(h).Format(time.TimeOnly)) + " " + p.paint(cyan, "! "+printable(c.GetSql(), 4*p.width()))
 }
 
 func (p *Printer) width() int {
@@ -116,217 +156,62 @@ func (p *Printer) width() int {
 }
 
 func (p *Printer) textRow(h *canalpb.Header, t canalpb.EventType, r *canalpb.RowData) string {
-	sign, color := "~", yellow
-	columns := r.GetAfterColumns()
+	var b strings.Builder
+	name := " " + printable(h.GetSchemaName()+"."+h.GetTableName(), 0)
+	color := yellow
 	switch t {
 	case canalpb.EventType_INSERT:
-		sign, color = "+", green
+		color = green
+		b.WriteString("+" + name)
+		p.values(&b, r.GetAfterColumns())
 	case canalpb.EventType_DELETE:
-		sign, color, columns = "-", red, r.GetBeforeColumns()
+		color = red
+		b.WriteString("-" + name)
+		p.values(&b, r.GetBeforeColumns())
 	default: // updates: nothing else has rows
-	}
-	var b strings.Builder
-	b.WriteString(sign + " " + printable(h.GetSchemaName()+"."+h.GetTableName(), 0))
-	old := map[int32]*canalpb.Column{}
-	for _, c := range r.GetBeforeColumns() {
-		old[c.GetIndex()] = c
-	}
-	for _, c := range columns {
-		before := old[c.GetIndex()]
-		switch {
-		case t != canalpb.EventType_UPDATE:
-			fmt.Fprintf(&b, " %s=%s", printable(c.GetName(), 0), p.value(c))
-		case c.GetUpdated() && before != nil:
-			fmt.Fprintf(&b, " %s: %s → %s", printable(c.GetName(), 0), p.value(before), p.value(c))
-		case c.GetUpdated():
-			fmt.Fprintf(&b, " %s: → %s", printable(c.GetName(), 0), p.value(c))
-		case c.GetIsKey():
-			fmt.Fprintf(&b, " %s=%s", printable(c.GetName(), 0), p.value(c))
-		}
+		b.WriteString("~" + name)
+		p.changes(&b, r)
 	}
 	return p.paint(dim, eventTime(h).Format(time.TimeOnly)) + " " + p.paint(color, b.String())
 }
 
-func (p *Printer) value(c *canalpb.Column) string {
-	switch {
-	case c.GetIsNull():
-		return "NULL"
-	case isBinary(c):
-		text := "0x" + hex.EncodeToString(raw(c))
-		if len(text) > p.width() {
-			text = text[:p.width()] + "…"
-		}
-		return text
-	case isNumber(c):
-		return printable(c.GetValue(), p.width())
-	}
-	return "'" + printable(c.GetValue(), p.width()) + "'"
-}
-
-// printable escapes what would move a terminal and cuts what is too long; 0 cuts nothing.
-func printable(s string, most int) string {
-	var b strings.Builder
-	n := 0
-	for _, r := range s {
-		if most > 0 && n == most {
-			b.WriteRune('…')
-			break
-		}
-		n++
-		switch {
-		case r == '\n':
-			b.WriteString(`\n`)
-		case r == '\t':
-			b.WriteString(`\t`)
-		case r == utf8.RuneError || !unicode.IsPrint(r):
-			fmt.Fprintf(&b, `\u%04x`, r)
-		default:
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
-}
-
-// isBinary tells whether a value is bytes, which Canal carries as ISO-8859-1.
-func isBinary(c *canalpb.Column) bool {
-	t := strings.ToLower(c.GetMysqlType())
-	name, _, _ := strings.Cut(t, "(")
-	switch strings.TrimSpace(name) {
-	case "tinyblob", "blob", "mediumblob", "longblob", "binary", "varbinary", "geometry", "point", "linestring", "polygon",
-		"multipoint", "multilinestring", "multipolygon", "geometrycollection", "geomcollection", "vector":
-		return true
-	}
-	return false
-}
-
-func isNumber(c *canalpb.Column) bool {
-	name, _, _ := strings.Cut(strings.ToLower(c.GetMysqlType()), "(")
-	name, _, _ = strings.Cut(name, " ")
-	switch name {
-	case "tinyint", "smallint", "mediumint", "int", "integer", "bigint", "decimal", "numeric", "float", "double", "year", "bit":
-		return json.Valid([]byte(c.GetValue()))
-	}
-	return false
-}
-
-// raw is the value's bytes.
-func raw(c *canalpb.Column) []byte {
-	out := make([]byte, 0, len(c.GetValue()))
-	for _, r := range c.GetValue() {
-		if r > 0xff { // not bytes after all
-			return []byte(c.GetValue())
-		}
-		out = append(out, byte(r))
-	}
-	return out
-}
-
-func jsonValue(c *canalpb.Column) any {
-	switch {
-	case c.GetIsNull():
-		return nil
-	case isBinary(c):
-		return "0x" + hex.EncodeToString(raw(c))
-	case isNumber(c):
-		return json.RawMessage(c.GetValue())
-	}
-	return c.GetValue()
-}
-
-func jsonRow(h *canalpb.Header, t canalpb.EventType, r *canalpb.RowData) string {
-	image := func(list []*canalpb.Column) map[string]any {
-		if len(list) == 0 {
-			return nil
-		}
-		m := map[string]any{}
-		for _, c := range list {
-			m[c.GetName()] = jsonValue(c)
-		}
-		return m
-	}
-	keys := []string{}
-	columns := r.GetAfterColumns()
-	if len(columns) == 0 {
-		columns = r.GetBeforeColumns()
-	}
+func (p *Printer) values(b *strings.Builder, columns []*canalpb.Column) {
 	for _, c := range columns {
-		if c.GetIsKey() {
-			keys = append(keys, c.GetName())
+		b.WriteString(" " + printable(c.GetName(), 0) + "=" + p.value(c))
+	}
+}
+
+// changes writes the key of a row and behind it what is new in it.
+func (p *Printer) changes(b *strings.Builder, r *canalpb.RowData) {
+	old := map[int32]*canalpb.Column{}
+	for _, c := range r.GetBeforeColumns() {
+		old[c.GetIndex()] = c
+		if c.GetIsKey() { // an image may leave out what is the same in the other one
+			b.WriteString(" " + printable(c.GetName(), 0) + "=" + p.value(c))
 		}
 	}
-	row := map[string]any{
-		"file": h.GetLogfileName(), "position": h.GetLogfileOffset(), "time": eventTime(h).Format(time.RFC3339), "type": t.String(),
-		"schema": h.GetSchemaName(), "table": h.GetTableName(), "key": keys, "before": image(r.GetBeforeColumns()), "after": image(r.GetAfterColumns()),
-	}
-	if h.GetGtid() != "" {
-		row["gtid"] = h.GetGtid()
-	}
-	return marshal(row)
-}
-
-func marshal(v any) string {
-	var b strings.Builder
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil { // maps of texts, numbers and null always encode
-		return fmt.Sprintf(`{"error":%q}`, err.Error())
-	}
-	return strings.TrimSuffix(b.String(), "\n")
-}
-
-func quoteName(name string) string { return "`" + strings.ReplaceAll(name, "`", "``") + "`" }
-
-var escapeText = strings.NewReplacer(`\`, `\\`, `'`, `\'`, "\n", `\n`, "\r", `\r`, "\x00", `\0`, "\x1a", `\Z`)
-
-func sqlValue(c *canalpb.Column) string {
-	switch {
-	case c.GetIsNull():
-		return "NULL"
-	case isBinary(c):
-		return "x'" + hex.EncodeToString(raw(c)) + "'"
-	case isNumber(c):
-		return c.GetValue()
-	}
-	return "'" + escapeText.Replace(c.GetValue()) + "'"
-}
-
-func sqlRow(h *canalpb.Header, t canalpb.EventType, r *canalpb.RowData) string {
-	table := quoteName(h.GetSchemaName()) + "." + quoteName(h.GetTableName())
-	switch t {
-	case canalpb.EventType_INSERT:
-		var names, values []string
-		for _, c := range r.GetAfterColumns() {
-			names, values = append(names, quoteName(c.GetName())), append(values, sqlValue(c))
-		}
-		return "INSERT INTO " + table + " (" + strings.Join(names, ", ") + ") VALUES (" + strings.Join(values, ", ") + ");"
-	case canalpb.EventType_DELETE:
-		return "DELETE FROM " + table + where(r.GetBeforeColumns()) + " LIMIT 1;"
-	default: // updates: nothing else has rows
-	}
-	var set []string
 	for _, c := range r.GetAfterColumns() {
-		if c.GetUpdated() {
-			set = append(set, quoteName(c.GetName())+" = "+sqlValue(c))
+		if !c.GetUpdated() {
+			continue
 		}
+		b.WriteString(" " + printable(c.GetName(), 0) + ": ")
+		if before := old[c.GetIndex()]; before != nil {
+			b.WriteString(p.value(before) + " ")
+		}
+		b.WriteString("→ " + p.value(c))
 	}
-	if len(set) == 0 {
-		return ""
-	}
-	return "UPDATE " + table + " SET " + strings.Join(set, ", ") + where(r.GetBeforeColumns()) + " LIMIT 1;"
 }
 
-// where names a row by its key, or by all of it when it has none.
-func where(columns []*canalpb.Column) string {
-	var key, all []string
-	for _, c := range columns {
-		is := quoteName(c.GetName()) + " <=> " + sqlValue(c)
-		all = append(all, is)
-		if c.GetIsKey() {
-			key = append(key, is)
-		}
+func (p *Printer) value(c *canalpb.Column) string {
+	if c.GetIsNull() {
+		return "NULL"
 	}
-	if len(key) > 0 {
-		all = key
+	switch kindOf(c) {
+	case kindBytes:
+		return hexText(raw(c), p.width())
+	case kindNumber, kindFloat:
+		return printable(c.GetValue(), p.width())
+	default: // texts
+		return "'" + printable(text(c), p.width()) + "'"
 	}
-	return " WHERE " + strings.Join(all, " AND ")
 }

@@ -9,94 +9,113 @@ import (
 	"net"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
 
 // Source is what a URL of a source says.
 type Source struct {
-	Addr        string // host:port
+	Host        string // may be empty, as may be Port and User: Complete fills them
+	Port        string
 	User        string
 	Password    string
 	HasPassword bool   // even an empty one
 	TLS         string // as canal.instance.master.sslMode writes it
 	Filter      string // patterns of schema.table, as canal.instance.filter.regex has them
+
+	// schemas are those that the tables name without a star; nil when one of
+	// them has a star.
+	schemas []string
 }
 
-const defaultPort = "3306"
+const (
+	scheme      = "mysql://"
+	defaultPort = "3306"
+	// allTables is the filter of a URL without tables.
+	allTables = `.*\..*`
+)
 
 var tlsModes = []string{"DISABLED", "PREFERRED", "REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY"}
 
+var errEscape = errors.New("the signs @ / ? # of a password are written %40 %2F %3F %23 in a URL, and an @ elsewhere %40")
+
 // ParseSource reads mysql://user:password@host:port/schema.table,schema?tls=MODE.
-// A * in a name stands for any text. No error shows the password.
+// A * in a name stands for any text. No error shows the password, or what could
+// be a part of it.
 func ParseSource(text string) (Source, error) {
-	s := Source{TLS: "PREFERRED", Filter: `.*\..*`}
-	rest, ok := strings.CutPrefix(text, "mysql://")
+	s := Source{TLS: "PREFERRED", Filter: allTables}
+	rest, ok := strings.CutPrefix(text, scheme)
 	if !ok {
 		return s, errors.New("mysql://user@host:port[/schema.table…] is expected")
 	}
-	rest, query, _ := strings.Cut(rest, "?")
-	rest, tables, _ := strings.Cut(rest, "/")
-	host := rest
-	if at := strings.LastIndexByte(rest, '@'); at >= 0 { // a password may hold one
-		user, password, has := strings.Cut(rest[:at], ":")
-		var err, err2 error
-		s.User, err = url.PathUnescape(user)
-		s.Password, err2 = url.PathUnescape(password)
-		if err != nil || err2 != nil {
-			return s, errors.New("user or password has a bad %XX")
+	authority := rest
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		authority = rest[:i]
+		// A password with such a sign as it is: what follows would be taken for
+		// a port, a table or an option, and be shown in an error.
+		if strings.Contains(rest[i:], "@") {
+			return s, errEscape
 		}
-		s.HasPassword, host = has, rest[at+1:]
 	}
-	var err error
-	if s.Addr, err = address(host, defaultPort); err != nil {
+	path, query, _ := strings.Cut(rest[len(authority):], "?")
+	if err := s.parseAuthority(authority); err != nil {
 		return s, err
 	}
-	values, err := url.ParseQuery(query)
+	if err := s.parseOptions(query); err != nil {
+		return s, err
+	}
+	tables, err := url.PathUnescape(path)
 	if err != nil {
-		return s, errors.New("what stands behind the ? cannot be read")
-	}
-	for k, v := range values {
-		if k != "tls" {
-			return s, fmt.Errorf("%q is no option; tls is", k)
-		}
-		s.TLS = ""
-		for _, m := range tlsModes {
-			if strings.EqualFold(m, v[0]) {
-				s.TLS = m
-			}
-		}
-		if s.TLS == "" {
-			return s, fmt.Errorf("tls=%q: %s are expected", v[0], strings.Join(tlsModes, ", "))
-		}
-	}
-	if tables, err = url.PathUnescape(tables); err != nil {
 		return s, errors.New("the tables have a bad %XX")
 	}
 	if tables = strings.Trim(tables, "/"); tables != "" {
-		s.Filter = tableFilter(tables)
+		s.setTables(tables)
 	}
 	return s, nil
 }
 
-// address adds a port that is not there and checks what is.
-func address(host, port string) (string, error) {
-	if h, p, err := net.SplitHostPort(host); err == nil {
-		host, port = h, p
+func (s *Source) parseAuthority(text string) error {
+	if at := strings.LastIndexByte(text, '@'); at >= 0 { // a password may hold one
+		user, password, has := strings.Cut(text[:at], ":")
+		var err, err2 error
+		s.User, err = url.PathUnescape(user)
+		s.Password, err2 = url.PathUnescape(password)
+		if err != nil || err2 != nil {
+			return errors.New("user or password has a bad %XX")
+		}
+		s.HasPassword, text = has, text[at+1:]
 	}
-	host = strings.Trim(host, "[]")
-	if host == "" || strings.ContainsAny(host, " /@") {
-		return "", errors.New("the host is missing or has a sign that no host has")
+	if text == "" {
+		return nil
 	}
-	if p, err := strconv.ParseUint(port, 10, 16); err != nil || p < 1 {
-		return "", fmt.Errorf("%q is no port", port)
-	}
-	return net.JoinHostPort(host, port), nil
+	var err error
+	s.Host, s.Port, err = splitAddress(text)
+	return err
 }
 
-// tableFilter makes patterns of names with stars.
-func tableFilter(list string) string {
-	var out []string
+func (s *Source) parseOptions(query string) error {
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return errors.New("what stands behind the ? cannot be read")
+	}
+	for k, v := range values {
+		if k != "tls" {
+			return fmt.Errorf("%q is no option; tls is", k)
+		}
+		i := slices.IndexFunc(tlsModes, func(m string) bool { return strings.EqualFold(m, v[0]) })
+		if i < 0 {
+			return fmt.Errorf("tls=%q: %s are expected", v[0], strings.Join(tlsModes, ", "))
+		}
+		s.TLS = tlsModes[i]
+	}
+	return nil
+}
+
+// setTables makes patterns of names with stars.
+func (s *Source) setTables(list string) {
+	var patterns []string
+	starred := false
 	for name := range strings.SplitSeq(list, ",") {
 		if name = strings.TrimSpace(name); name == "" {
 			continue
@@ -105,44 +124,126 @@ func tableFilter(list string) string {
 		if !ok {
 			table = "*"
 		}
-		out = append(out, pattern(schema)+`\.`+pattern(table))
+		patterns = append(patterns, pattern(schema)+`\.`+pattern(table))
+		starred = starred || strings.Contains(schema, "*")
+		if !slices.Contains(s.schemas, schema) {
+			s.schemas = append(s.schemas, schema)
+		}
 	}
-	return strings.Join(out, ",")
+	if starred {
+		s.schemas = nil
+	}
+	if len(patterns) > 0 {
+		s.Filter = strings.Join(patterns, ",")
+	}
 }
 
 func pattern(name string) string { return strings.ReplaceAll(regexp.QuoteMeta(name), `\*`, `.*`) }
 
+// Complete fills what the URL leaves out from the [client] section of an option
+// file, and the port with MySQL's.
+func (s *Source) Complete(options map[string]string) error {
+	if s.Host == "" {
+		s.Host = options["host"]
+	}
+	if s.Port == "" {
+		s.Port = options["port"]
+	}
+	if s.Port == "" {
+		s.Port = defaultPort
+	}
+	if s.User == "" {
+		s.User = options["user"]
+	}
+	if password, ok := options["password"]; ok && !s.HasPassword {
+		s.Password, s.HasPassword = password, true
+	}
+	return checkAddress(s.Host, s.Port)
+}
+
+// Addr is host:port.
+func (s *Source) Addr() string { return net.JoinHostPort(s.Host, s.Port) }
+
+// splitAddress reads host, host:port, [IPv6] and [IPv6]:port.
+func splitAddress(text string) (host, port string, err error) {
+	host = text
+	if h, p, err := net.SplitHostPort(text); err == nil {
+		host, port = h, p
+	}
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	if port == "" {
+		return host, port, checkAddress(host, "1")
+	}
+	return host, port, checkAddress(host, port)
+}
+
+func checkAddress(host, port string) error {
+	if host == "" || strings.ContainsAny(host, " /@[]\"'") {
+		return errors.New("the host is missing or has a sign that no host has")
+	}
+	if strings.Contains(host, ":") && net.ParseIP(strings.SplitN(host, "%", 2)[0]) == nil {
+		return errors.New("the host has a colon and is no IPv6 address")
+	}
+	if p, err := strconv.ParseUint(port, 10, 16); err != nil || p < 1 {
+		return errors.New("the port is no number from 1 to 65535")
+	}
+	return nil
+}
+
 // ParseCanal reads host:port/destination.
 func ParseCanal(text string) (addr, destination string, err error) {
-	host, destination, _ := strings.Cut(strings.TrimPrefix(text, "canal://"), "/")
+	const canalPort = "11111"
+	address, destination, _ := strings.Cut(strings.TrimPrefix(text, "canal://"), "/")
 	if destination == "" {
 		return "", "", errors.New("host:port/destination is expected")
 	}
-	addr, err = address(host, "11111")
-	return addr, destination, err
+	host, port, err := splitAddress(address)
+	if port == "" {
+		port = canalPort
+	}
+	return net.JoinHostPort(host, port), destination, err
 }
 
 // ParseOptionFile reads user, password, host and port of the [client] section
-// of an option file of MySQL.
+// of an option file of MySQL. Files that it includes are not read.
 func ParseOptionFile(text string) map[string]string {
 	m := map[string]string{}
-	section := ""
+	client := false
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
 		switch {
 		case line == "" || line[0] == '#' || line[0] == ';' || line[0] == '!':
 		case line[0] == '[':
-			section = strings.Trim(line, "[]")
-		case section == "client":
-			k, v, _ := strings.Cut(line, "=")
-			v = strings.TrimSpace(v)
-			if len(v) >= 2 && (v[0] == '"' || v[0] == '\'') && v[len(v)-1] == v[0] {
-				v = v[1 : len(v)-1]
-			} else if i := strings.Index(v, " #"); i >= 0 {
-				v = strings.TrimSpace(v[:i])
+			client = strings.TrimSpace(strings.Trim(line, "[]")) == "client"
+		case client:
+			k, v, has := strings.Cut(line, "=")
+			switch k = strings.TrimSpace(k); k {
+			case "user", "host", "port":
+				if v = optionValue(v); v != "" {
+					m[k] = v
+				}
+			case "password":
+				if has { // alone it asks for one
+					m[k] = optionValue(v)
+				}
 			}
-			m[strings.TrimSpace(k)] = v
 		}
 	}
 	return m
+}
+
+var optionEscapes = strings.NewReplacer(`\\`, `\`, `\s`, " ", `\t`, "\t", `\n`, "\n", `\r`, "\r", `\b`, "\b", `\"`, `"`, `\'`, `'`)
+
+// optionValue reads a value with its quotes, escapes and the remark behind it.
+func optionValue(v string) string {
+	v = strings.TrimSpace(v)
+	if len(v) >= 2 && (v[0] == '"' || v[0] == '\'') {
+		if end := strings.LastIndexByte(v, v[0]); end > 0 {
+			return optionEscapes.Replace(v[1:end])
+		}
+	}
+	if i := strings.Index(v, " #"); i >= 0 {
+		v = strings.TrimSpace(v[:i])
+	}
+	return optionEscapes.Replace(v)
 }

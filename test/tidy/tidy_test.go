@@ -50,7 +50,7 @@ var mayImport = map[string][]string{
 	"internal/server": {"internal/meta", "internal/packet", "internal/store"},
 	// It runs an instance of its own, and reads its entries as a client does.
 	"internal/tail": {
-		"client", "client/canalpb", "internal/binlog", "internal/instance", "internal/meta", "internal/store",
+		"client", "client/canalpb", "internal/binlog", "internal/instance", "internal/meta", "internal/packet", "internal/store",
 	},
 	// It looks on: at instances and at what the server tells its observer.
 	"internal/metrics": {"internal/instance", "internal/meta", "internal/server"},
