@@ -22,10 +22,10 @@ import (
 // name is the destination's, in log lines.
 const name = "tail"
 
-// Sizes of what is fetched at a time.
+// What is fetched at a time: a get waits for so many KiB, or so long.
 const (
 	fetchUnits = 1000
-	fetchWait  = 200 * time.Millisecond
+	fetchWait  = 50 * time.Millisecond
 	clientID   = meta.ClientID(1001)
 )
 
