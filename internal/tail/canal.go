@@ -40,11 +40,10 @@ const (
 // context is done, which is no error, or the printer is full. It acknowledges
 // what it showed, as that client, or gives it back, and unsubscribes in the end.
 func Canal(ctx context.Context, o client.Options, co CanalOptions, p *Printer) error {
-	err := canal(ctx, o, co, p)
-	if ctx.Err() != nil {
-		return nil
+	if err := canal(ctx, o, co, p); ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil
 }
 
 func canal(ctx context.Context, o client.Options, co CanalOptions, p *Printer) error {

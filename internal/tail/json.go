@@ -3,6 +3,7 @@ package tail
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -89,7 +90,7 @@ func jsonImage(columns []*canalpb.Column) string {
 func jsonHead(h *canalpb.Header, what, schema, table string) *object {
 	o := new(object)
 	o.text("file", h.GetLogfileName())
-	o.add("position", fmt.Sprint(h.GetLogfileOffset()))
+	o.add("position", strconv.FormatInt(h.GetLogfileOffset(), 10))
 	o.text("time", eventTime(h).Format(time.RFC3339))
 	if h.GetGtid() != "" {
 		o.text("gtid", h.GetGtid())

@@ -2,6 +2,7 @@ package tail
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -11,14 +12,27 @@ import (
 	"github.com/canald/canald/internal/binlog"
 )
 
+// firstOffset is that of the first event of every binlog file.
+const firstOffset = 4
+
 // place is where --from points to; nothing is the end of the binlog.
-func place(ctx context.Context, cfg binlog.Config, from string, now time.Time) (binlog.StartConfig, error) {
+func place(ctx context.Context, cfg binlog.Config, from string, now time.Time, say func(string)) (binlog.StartConfig, error) {
 	from = strings.TrimSpace(from)
 	if from == "" || from == "now" {
 		return binlog.StartConfig{}, nil
 	}
 	if t, ok := parseTime(from, now); ok {
-		return binlog.SearchTime(ctx, cfg, t.UnixMilli())
+		start, err := binlog.SearchTime(ctx, cfg, t.UnixMilli())
+		if !errors.Is(err, binlog.ErrNotThere) {
+			return start, err
+		}
+		// Who asks for the last hour of a server that is younger wants all it has.
+		files, err := binlog.Files(ctx, cfg)
+		if err != nil || len(files) == 0 {
+			return start, err
+		}
+		say("the source's binlog begins later than that: shown from its begin, " + files[0])
+		return binlog.StartConfig{File: files[0], Offset: firstOffset}, nil
 	}
 	if file, offset, ok := parsePlace(from); ok {
 		files, err := binlog.Files(ctx, cfg)
@@ -58,8 +72,7 @@ func parsePlace(from string) (file string, offset uint64, ok bool) {
 			return "", 0, false
 		}
 	}
-	const first = 4 // of every binlog file
-	return file, max(offset, first), true
+	return file, max(offset, firstOffset), true
 }
 
 // parseTime reads a time, or -10m for ten minutes ago.

@@ -47,11 +47,10 @@ func Follow(ctx context.Context, s Source, o Options, p *Printer) error {
 		// Statements beside their rows say nothing more.
 		SkipQueries: true,
 	}
-	err := follow(ctx, s, cfg, o, p)
-	if ctx.Err() != nil {
-		return nil
+	if err := follow(ctx, s, cfg, o, p); ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil
 }
 
 func follow(ctx context.Context, s Source, cfg binlog.Config, o Options, p *Printer) error {
@@ -62,7 +61,7 @@ func follow(ctx context.Context, s Source, cfg binlog.Config, o Options, p *Prin
 	for _, n := range notes {
 		o.Say(n)
 	}
-	start, err := place(ctx, cfg, o.From, time.Now())
+	start, err := place(ctx, cfg, o.From, time.Now(), o.Say)
 	if err != nil {
 		return fmt.Errorf("--from %s: %w", o.From, err)
 	}

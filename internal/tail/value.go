@@ -145,11 +145,7 @@ func member(c *canalpb.Column) (string, bool) {
 
 // members reads the names in the type of an ENUM or SET; a quote in one is doubled.
 func members(mysqlType string) (names []string, ok bool) {
-	i := strings.IndexByte(mysqlType, '(')
-	if i < 0 {
-		return nil, false
-	}
-	rest := mysqlType[i+1:]
+	_, rest, _ := strings.Cut(mysqlType, "(")
 	for {
 		if rest = strings.TrimLeft(rest, " "); rest == "" || rest[0] != '\'' {
 			return nil, false
