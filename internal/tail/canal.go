@@ -57,7 +57,7 @@ func canal(ctx context.Context, o client.Options, co CanalOptions, p *Printer) e
 	case shared && !co.NoAck:
 		return ErrSharedStore
 	}
-	return buffered(p, func(flush func() error) error {
+	return buffered(p, co.Say, func(flush func() error) error {
 		if err := p.begin(false); err != nil {
 			return err
 		}

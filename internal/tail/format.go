@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
 
@@ -33,6 +34,7 @@ type Printer struct {
 	Statements int // printed so far: DDL and what else is no row
 
 	inserts, updates, deletes int
+	lossy                     bool // a text held what could not be decoded
 }
 
 const defaultWidth = 60
@@ -122,6 +124,7 @@ func (p *Printer) count(t canalpb.EventType) {
 }
 
 func (p *Printer) write(text string) error {
+	p.lossy = p.lossy || strings.ContainsRune(text, utf8.RuneError)
 	_, err := io.WriteString(p.W, text+"\n")
 	return err
 }

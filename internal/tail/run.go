@@ -77,7 +77,7 @@ func follow(ctx context.Context, s Source, cfg binlog.Config, o Options, p *Prin
 	host := instance.NewHost(instance.HostConfig{Destinations: []string{name}, Open: open}, o.Log)
 	done := make(chan error, 1)
 	go func() { done <- host.Run(ctx) }()
-	err = buffered(p, func(flush func() error) error {
+	err = buffered(p, o.Say, func(flush func() error) error {
 		if err := p.begin(true); err != nil {
 			return err
 		}
@@ -88,14 +88,22 @@ func follow(ctx context.Context, s Source, cfg binlog.Config, o Options, p *Prin
 }
 
 // buffered collects what the printer writes until flush.
-func buffered(p *Printer, f func(flush func() error) error) error {
+func buffered(p *Printer, say func(string), f func(flush func() error) error) error {
 	const bufferBytes = 64 << 10
 	out := p.W
 	w := bufio.NewWriterSize(out, bufferBytes)
 	p.W = w
 	defer func() { p.W = out }()
-	err := f(w.Flush)
-	return errors.Join(err, w.Flush())
+	said := false
+	flush := func() error {
+		if p.lossy && !said {
+			said = true
+			say("a text holds bytes that are no UTF-8, as of a column in another character set: they are shown as \uFFFD, and are lost in statements")
+		}
+		return w.Flush()
+	}
+	err := f(flush)
+	return errors.Join(err, flush())
 }
 
 // show gets, prints and acknowledges.

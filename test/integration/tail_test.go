@@ -173,7 +173,7 @@ var tailTypes = []struct {
 	{kind: "TIME", values: []string{"'-838:59:59'", "'00:00:00'", "'100:00:00'"}},
 	{kind: "TIME(6)", values: []string{"'-00:00:00.000001'", "'12:34:56.789'", "NULL"}, has: func(v harness.Version) bool { return v.AtLeast(5, 6) }},
 	{kind: "DATETIME", values: []string{"'0000-00-00 00:00:00'", "'2024-12-31 23:59:59'", "NULL"}},
-	{kind: "TIMESTAMP NULL", values: []string{"'2024-07-01 12:00:00'", "'1970-01-01 00:00:01'", "NULL"}},
+	{kind: "TIMESTAMP NULL", values: []string{"'2024-07-01 12:00:00'", "'0000-00-00 00:00:00'", "'2038-01-19 03:14:07'", "NULL"}},
 	{kind: "CHAR(5)", values: []string{"'a'", "''", "'A'"}},
 	{kind: "VARCHAR(99)", values: []string{`'it''s "q" \\ \n\r\t\0\Z;-- x'`, "'é😀'", "'\x1b[2J\u009b'", "''", "NULL"}},
 	{kind: "LONGTEXT", values: []string{"REPEAT('ü',70000)", "NULL", "'x'"}},
@@ -209,7 +209,8 @@ func TestTailSQL(t *testing.T) {
 			tables[keyed], tables[plain] = c.kind, c.kind
 			last := len(c.values) - 1
 			for i, v := range c.values {
-				work = append(work, fmt.Sprintf("INSERT INTO %s VALUES (%d,%s)", keyed, i, v), fmt.Sprintf("INSERT INTO %s VALUES (1,%s)", plain, v))
+				work = append(work, fmt.Sprintf("INSERT INTO %s VALUES (%d,%s)", keyed, i, v), fmt.Sprintf("INSERT INTO %s VALUES (1,%s)", plain, v),
+					fmt.Sprintf("INSERT INTO %s VALUES (%d,%s)", keyed, 100+i, v)) // and stays
 			}
 			work = append(work,
 				fmt.Sprintf("UPDATE %s SET v=%s WHERE id=0", keyed, c.values[last]), fmt.Sprintf("DELETE FROM %s WHERE id=1", keyed),
@@ -218,10 +219,13 @@ func TestTailSQL(t *testing.T) {
 		}
 		two("CREATE TABLE `odd ``name.x` (`a``b` INT AUTO_INCREMENT, `c d` BINARY(16), KEY (`a``b`), PRIMARY KEY (`c d`))")
 		tables["`odd ``name.x`"] = "BINARY(16)"
+		// What no UTF-8 is shows as such, and tail says so.
+		two("CREATE TABLE foreigner (id INT PRIMARY KEY, v VARCHAR(9) CHARACTER SET latin1)")
+		work = append(work, "INSERT INTO foreigner VALUES (1,'é')")
 		two("CREATE TABLE twins (v VARCHAR(9))")
 		tables["twins"] = ""
 		work = append(work, "INSERT INTO `odd ``name.x` VALUES (1,x'01020000'),(2,x'03')", "UPDATE `odd ``name.x` SET `a``b`=9 WHERE `c d`=x'01020000000000000000000000000000'",
-			"INSERT INTO twins VALUES ('a'),('A'),('a')", "DELETE FROM twins WHERE BINARY v='A'", "UPDATE twins SET v='B' LIMIT 1", "INSERT INTO twins VALUES ('end')")
+			"INSERT INTO twins VALUES ('a'),('A'),('a')", "DELETE FROM twins WHERE BINARY v='A'", "INSERT INTO twins VALUES ('end')")
 		head := []string{"SET SESSION sql_mode='ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO'", "SET NAMES utf8mb4", "SET time_zone='+05:00'"}
 		s.Exec(t, append(append(head, "DROP DATABASE IF EXISTS tail_from", "DROP DATABASE IF EXISTS tail_to", "CREATE DATABASE tail_from", "CREATE DATABASE tail_to"), setup...)...)
 
@@ -229,7 +233,10 @@ func TestTailSQL(t *testing.T) {
 		s.Exec(t, append(append(head, "USE tail_from"), work...)...)
 		r.wait(t, "VALUES ('end');")
 		r.stop(t)
-		out, _ := r.text()
+		out, said := r.text()
+		if !strings.Contains(said, "no UTF-8") || strings.Count(said, "\n") != 1 || !strings.Contains(out, "VALUES (1, '\uFFFD');") {
+			t.Errorf("said %q", said)
+		}
 		// All in one session, as in a file that mysql reads.
 		c, err := s.Conn(t.Context())
 		if err != nil {
