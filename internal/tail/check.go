@@ -61,7 +61,7 @@ func judge(s Source, f binlog.Facts) (notes []string, err error) {
 		case what:
 		case all:
 			notes = append(notes, "no table matches yet; one that is made later is shown")
-		case s.schemas == nil:
+		case s.starred():
 			lacks("the account sees no table that matches", grant("SELECT", "*.*"))
 		default:
 			for _, name := range s.schemas {

@@ -126,3 +126,37 @@ func TestPlace(t *testing.T) {
 		}
 	}
 }
+
+func TestWantedStatements(t *testing.T) {
+	for _, c := range []struct {
+		tables, schema, sql string
+		want                bool
+	}{
+		{"shop", "shop", "DROP TABLE t", true},
+		{"shop.order", "SHOP", "DROP TABLE t", true},
+		{"shop", "crm", "DROP TABLE t", false},
+		{"shop", "crm", "DROP TABLE shop.t", true},
+		{"shop", "", "create table `Shop`.`t` (id INT)", true},
+		{"shop", "", "DROP DATABASE shop", true},
+		{"shop", "", "DROP DATABASE shop2", false},
+		{"shop", "", "DROP TABLE my_shop.t", false},
+		{"shop", "", "GRANT SELECT ON *.* TO 'a'@'b'", false},
+		{"sh*,crm", "", "ALTER TABLE shop.t ADD c INT", true},
+		{"sh*,crm", "shipping", "DROP TABLE t", true},
+		{"sh*,crm", "ash", "DROP TABLE crm.t", true},
+		{"sh*", "ash", "DROP TABLE t", false},
+		{"läden", "", "DROP TABLE läden.t", true},
+		{"a.b*,c(d", "", "DROP TABLE `c(d`.t", true},
+	} {
+		s, err := ParseSource("mysql://db/" + c.tables)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.statements()(c.schema, c.sql); got != c.want {
+			t.Errorf("%s: %q in %q: %v", c.tables, c.sql, c.schema, got)
+		}
+	}
+	if s, err := ParseSource("mysql://db"); err != nil || s.statements() != nil {
+		t.Error("without tables all statements are of interest")
+	}
+}

@@ -33,6 +33,7 @@ type Printer struct {
 	Rows       int // printed so far
 	Statements int // printed so far: DDL and what else is no row
 
+	wanted                    func(schema, sql string) bool // statements; nil wants all
 	inserts, updates, deletes int
 	lossy                     bool // a text held what could not be decoded
 }
@@ -87,6 +88,9 @@ func (p *Printer) Print(e *canalpb.Entry) error {
 	}
 	h := e.GetHeader()
 	if change.GetIsDdl() || change.GetEventType() == canalpb.EventType_QUERY {
+		if p.wanted != nil && !p.wanted(change.GetDdlSchemaName(), change.GetSql()) {
+			return nil
+		}
 		p.Statements++
 		return p.write(p.statement(h, &change))
 	}

@@ -61,6 +61,7 @@ func follow(ctx context.Context, s Source, cfg binlog.Config, o Options, p *Prin
 	for _, n := range notes {
 		o.Say(n)
 	}
+	p.wanted = s.statements()
 	start, err := place(ctx, cfg, o.From, time.Now(), o.Say)
 	if err != nil {
 		return fmt.Errorf("--from %s: %w", o.From, err)

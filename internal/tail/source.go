@@ -24,8 +24,7 @@ type Source struct {
 	TLS         string // as canal.instance.master.sslMode writes it
 	Filter      string // patterns of schema.table, as canal.instance.filter.regex has them
 
-	// schemas are those that the tables name without a star; nil when one of
-	// them has a star.
+	// schemas are those that the tables name, with their stars; nil for all.
 	schemas []string
 }
 
@@ -115,7 +114,6 @@ func (s *Source) parseOptions(query string) error {
 // setTables makes patterns of names with stars.
 func (s *Source) setTables(list string) {
 	var patterns []string
-	starred := false
 	for name := range strings.SplitSeq(list, ",") {
 		if name = strings.TrimSpace(name); name == "" {
 			continue
@@ -125,13 +123,9 @@ func (s *Source) setTables(list string) {
 			table = "*"
 		}
 		patterns = append(patterns, pattern(schema)+`\.`+pattern(table))
-		starred = starred || strings.Contains(schema, "*")
 		if !slices.Contains(s.schemas, schema) {
 			s.schemas = append(s.schemas, schema)
 		}
-	}
-	if starred {
-		s.schemas = nil
 	}
 	if len(patterns) > 0 {
 		s.Filter = strings.Join(patterns, ",")
@@ -139,6 +133,35 @@ func (s *Source) setTables(list string) {
 }
 
 func pattern(name string) string { return strings.ReplaceAll(regexp.QuoteMeta(name), `\*`, `.*`) }
+
+// starred tells whether the tables do not name each schema in full.
+func (s *Source) starred() bool {
+	return s.schemas == nil || slices.ContainsFunc(s.schemas, func(name string) bool { return strings.Contains(name, "*") })
+}
+
+// statements tells of a statement, with the default schema it was run in,
+// whether it may be about the tables. The engine's filter is for rows: to it
+// statements have no names. Nil shows all.
+func (s *Source) statements() func(schema, sql string) bool {
+	if s.schemas == nil {
+		return nil
+	}
+	names := make([]string, len(s.schemas))
+	words := make([]string, len(s.schemas))
+	for i, name := range s.schemas {
+		names[i] = pattern(name)
+		words[i] = strings.ReplaceAll(regexp.QuoteMeta(name), `\*`, `[\pL\pN_$]*`)
+	}
+	here, err := regexp.Compile("(?i)^(?:" + strings.Join(names, "|") + ")$")
+	if err != nil {
+		return nil // too large: everything is shown
+	}
+	named, err := regexp.Compile(`(?i)(?:^|[^\pL\pN_$])(?:` + strings.Join(words, "|") + `)(?:$|[^\pL\pN_$])`)
+	if err != nil {
+		return nil
+	}
+	return func(schema, sql string) bool { return here.MatchString(schema) || named.MatchString(sql) }
+}
 
 // Complete fills what the URL leaves out from the [client] section of an option
 // file, and the port with MySQL's.
