@@ -135,6 +135,9 @@ func runTail(ctx context.Context, out, diag io.Writer, f tailFlags, args []strin
 			err = tail.Follow(ctx, s, tail.Options{From: f.from, Say: say, Log: tailLog(f.verbose)}, p)
 		}
 	}
+	if ctx.Err() != nil { // Ctrl-C, at whatever it was waiting for
+		err = nil
+	}
 	switch {
 	case errors.Is(err, syscall.EPIPE):
 		return nil
