@@ -180,10 +180,15 @@ func TestBadInvocations(t *testing.T) {
 		{"definition without key", "key=value is expected", []string{"--home", dir, "-D", "=x"}},
 		{"unknown flag", "unknown flag: --nonsense", []string{"--nonsense"}},
 		{"unknown command", "unknown command", []string{"dance"}},
+		{"URL without a command", "canald tail", []string{"mysql://joe:hush-1@127.0.0.1/shop"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if out := fails(t, c.args...); !strings.Contains(out, c.want) {
+			out := fails(t, c.args...)
+			if !strings.Contains(out, c.want) {
 				t.Errorf("%q is missing in\n%s", c.want, out)
+			}
+			if strings.Contains(out, "hush-1") {
+				t.Errorf("a password is shown: %s", out)
 			}
 		})
 	}

@@ -20,7 +20,7 @@ func rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "canald",
 		Short:         "Serve the changes of MySQL and MariaDB to Canal clients",
-		Args:          cobra.NoArgs,
+		Args:          noArguments,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
@@ -59,6 +59,18 @@ func rootCommand() *cobra.Command {
 		},
 	})
 	return root
+}
+
+// noArguments refuses what is no command. It does not repeat a URL, which may
+// hold a password.
+func noArguments(_ *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 0:
+		return nil
+	case strings.Contains(args[0], "://"):
+		return errors.New("a source's URL belongs to a command: canald tail mysql://…")
+	}
+	return fmt.Errorf("unknown command %q; canald --help lists them", args[0])
 }
 
 // parseDefines reads -Dkey=value; as for Java, a key alone has the empty value.
