@@ -61,12 +61,15 @@ func (s *Statement) altered(before []schema.Column) (columns []schema.Column, ok
 			return nil, false
 		}
 	}
-	a.keep()
+	if !a.keep() {
+		return nil, false
+	}
 	for i := range s.clauses {
 		if !a.insert(&s.clauses[i]) {
 			return nil, false
 		}
 	}
+	a.keepKeys()
 	for i := range s.clauses {
 		if !a.addKeys(&s.clauses[i]) {
 			return nil, false
@@ -75,14 +78,19 @@ func (s *Statement) altered(before []schema.Column) (columns []schema.Column, ok
 	if len(a.columns) == 0 || len(a.columns) > maxColumns {
 		return nil, false
 	}
-	return a.columns, true
+	columns = make([]schema.Column, 0, len(a.columns))
+	for i := range a.columns {
+		columns = append(columns, a.columns[i].Column)
+	}
+	return columns, true
 }
 
 // alteration is a table while it is altered.
 type alteration struct {
-	before, columns []schema.Column
-	fates           []fate // of the columns before
-	dropKey         bool
+	before  []schema.Column
+	fates   []fate // of the columns before
+	columns []newColumn
+	dropKey bool
 }
 
 // fate is what becomes of a column.
@@ -90,6 +98,17 @@ type fate struct {
 	dropped bool
 	def     *column // what CHANGE or MODIFY makes of it
 	newName string  // what RENAME COLUMN calls it
+}
+
+// newColumn is a column of the new table.
+type newColumn struct {
+	schema.Column
+	old string // the name by which keys from before find it: the old one, or its own if it is new
+}
+
+// find returns the index of a column of the new table, or -1.
+func (a *alteration) find(name string) int {
+	return slices.IndexFunc(a.columns, func(c newColumn) bool { return strings.EqualFold(c.Name, name) })
 }
 
 // collect notes what a clause does to the columns that are there.
@@ -122,22 +141,38 @@ func (a *alteration) collect(c *clause) bool {
 	return true
 }
 
-// keep makes the list of the columns that are left.
-func (a *alteration) keep() {
-	for i, column := range a.before {
+// keep makes the list of the columns that are left. It returns false when two
+// clauses want one column each for itself, which MariaDB takes.
+func (a *alteration) keep() bool {
+	for i, c := range a.before {
 		f := a.fates[i]
-		column.Key = column.Key && !a.dropKey
+		column := newColumn{c, c.Name}
 		switch {
+		case f.dropped && (f.def != nil || f.newName != ""), f.def != nil && f.newName != "":
+			return false
 		case f.dropped:
 			continue
 		case f.def != nil:
-			key := column.Key
-			column = f.def.made()
-			column.Key = column.Key || key
+			column.Column = f.def.made()
 		case f.newName != "":
 			column.Name = f.newName
 		}
+		column.Key = false
 		a.columns = append(a.columns, column)
+	}
+	return true
+}
+
+// keepKeys finds the columns of the key that was there. The servers look for the
+// first one by its old name, so one that is dropped and added is in the key again.
+func (a *alteration) keepKeys() {
+	for _, c := range a.before {
+		if !c.Key || a.dropKey {
+			continue
+		}
+		if i := slices.IndexFunc(a.columns, func(f newColumn) bool { return strings.EqualFold(f.old, c.Name) }); i >= 0 {
+			a.columns[i].Key = true
+		}
 	}
 }
 
@@ -149,7 +184,7 @@ func (a *alteration) insert(c *clause) bool {
 		if d.place == unplaced || c.ifExists && find(a.before, c.name.real()) < 0 {
 			return true
 		}
-		i := find(a.columns, d.name.real())
+		i := a.find(d.name.real())
 		if i < 0 {
 			return false
 		}
@@ -160,11 +195,13 @@ func (a *alteration) insert(c *clause) bool {
 		for i := range c.columns {
 			d := &c.columns[i]
 			n := d.name.real()
-			there := find(a.columns, n) >= 0
+			there := a.find(n) >= 0
 			if c.ifNotExists && (there || find(a.before, n) >= 0) {
 				continue
 			}
-			if there || len(a.columns) > maxColumns || !a.put(d, d.made()) {
+			column := newColumn{d.made(), n}
+			column.Key = false
+			if there || len(a.columns) > maxColumns || !a.put(d, column) {
 				return false
 			}
 		}
@@ -174,14 +211,17 @@ func (a *alteration) insert(c *clause) bool {
 }
 
 // put inserts a column at the place that its definition asks for.
-func (a *alteration) put(d *column, column schema.Column) bool {
+func (a *alteration) put(d *column, column newColumn) bool {
 	at := len(a.columns)
 	switch d.place {
 	case unplaced:
 	case first:
+		if len(a.columns) > 0 && len(a.before) > 0 && isRowID(&a.before[0]) && strings.EqualFold(a.columns[0].Name, a.before[0].Name) {
+			return false
+		}
 		at = 0
 	case after:
-		if at = find(a.columns, d.after.real()) + 1; at == 0 {
+		if at = a.find(d.after.real()) + 1; at == 0 {
 			return false
 		}
 	}
@@ -189,15 +229,41 @@ func (a *alteration) put(d *column, column schema.Column) bool {
 	return true
 }
 
-// addKeys makes the key that a clause adds.
+// isRowID tells whether a column looks like the key that MySQL makes by itself
+// (sql_generate_invisible_primary_key). That stays the first column, whatever
+// a statement says; but nothing here tells it from one that a user made.
+func isRowID(c *schema.Column) bool {
+	return c.Key && strings.EqualFold(c.Name, "my_row_id") && strings.EqualFold(c.Type, "bigint unsigned")
+}
+
+// addKeys makes the key that a clause adds, with a column or without. MariaDB's
+// IF EXISTS and IF NOT EXISTS of a column go for its key too: the key is left out
+// when the table had one, be it dropped by the same statement, and is made of a
+// column that is left out itself when it had none.
 func (a *alteration) addKeys(c *clause) bool {
-	if c.op != addPrimary && c.op != addColumns {
+	if (c.ifExists || c.ifNotExists) && slices.ContainsFunc(a.before, func(f schema.Column) bool { return f.Key }) {
 		return true
 	}
-	if c.ifNotExists && c.op == addPrimary && slices.ContainsFunc(a.columns, func(f schema.Column) bool { return f.Key }) {
+	keys := slices.Clone(c.keys)
+	switch c.op {
+	case addPrimary:
+	case addColumns, changeColumn:
+		for i := range c.columns {
+			if c.columns[i].primary {
+				keys = append(keys, c.columns[i].name)
+			}
+		}
+	default:
 		return true
 	}
-	return setKeys(a.columns, c.keys)
+	for _, k := range keys {
+		i := a.find(k.real())
+		if i < 0 {
+			return false
+		}
+		a.columns[i].Key = true
+	}
+	return true
 }
 
 // maxConverted is the longest VARCHAR that fits into a row in any character set:

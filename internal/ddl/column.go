@@ -175,11 +175,8 @@ func (p *parser) typeArg(b *strings.Builder) {
 		b.WriteString(s)
 		return
 	}
-	v := strings.ReplaceAll(unescape(s, !p.mode.NoBackslashEscapes), "'", "''")
-	if !p.mode.NoBackslashEscapes {
-		v = strings.ReplaceAll(v, `\`, `\\`)
-	}
-	b.WriteString("'" + v + "'")
+	v := unescape(s, !p.mode.NoBackslashEscapes)
+	b.WriteString("'" + strings.NewReplacer("'", "''", `\`, `\\`).Replace(v) + "'")
 }
 
 // columnRest reads a column's attributes, and its place in an ALTER, up to the
