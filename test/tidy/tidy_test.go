@@ -37,6 +37,7 @@ var mayImport = map[string][]string{
 	"internal/schema": {"internal/position"},
 	"internal/meta":   {"internal/position"},
 
+	"internal/ddl":   {"internal/position", "internal/schema"},
 	"internal/entry": {"internal/event", "internal/position", "internal/render", "internal/schema"},
 
 	"internal/store":  {"internal/entry", "internal/meta", "internal/position"},
@@ -68,7 +69,7 @@ var mayImport = map[string][]string{
 // core knows no socket and no file.
 var core = []string{
 	"internal/position", "internal/filter", "internal/packet", "internal/render",
-	"internal/event", "internal/schema", "internal/entry", "internal/store",
+	"internal/event", "internal/schema", "internal/ddl", "internal/entry", "internal/store",
 }
 
 // nounless are names of packages that say nothing about what is inside.
