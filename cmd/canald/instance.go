@@ -3,6 +3,8 @@ package main
 import (
 	"github.com/canald/canald/internal/binlog"
 	"github.com/canald/canald/internal/config"
+	"github.com/canald/canald/internal/filter"
+	"github.com/canald/canald/internal/history"
 	"github.com/canald/canald/internal/instance"
 	"github.com/canald/canald/internal/store"
 )
@@ -22,7 +24,9 @@ func instanceConfig(in config.Instance) instance.Config {
 			Formats:          in.Formats,
 			Images:           in.Images,
 			SkipBrokenTables: in.SkipBrokenTables,
+			Simple:           in.SimpleDDL,
 			SkipQueries:      in.SkipQueries,
+			SkipDCL:          in.SkipDCL,
 			SkipDDL:          in.SkipDDL,
 			SkipRows:         in.SkipRows,
 			SkipInserts:      in.SkipInserts,
@@ -34,6 +38,10 @@ func instanceConfig(in config.Instance) instance.Config {
 		Store:           store.Config{Slots: in.Slots, Unit: in.UnitBytes, ItemMode: in.ItemMode, IsolateDDL: in.IsolateDDL},
 		Filter:          in.Filter,
 		BlackFilter:     in.BlackFilter,
+		Fields:          filter.ParseColumns(in.Fields),
+		BlackFields:     filter.ParseColumns(in.BlackFields),
+		HistoryFile:     in.HistoryFile,
+		HistoryKeep:     history.Keep{For: in.HistoryKeep},
 		TransactionSize: in.TransactionSize,
 		FilterMarkers:   in.FilterMarkers,
 		ResetWhenPurged: in.ResetWhenPurged,

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/canald/canald/internal/entry"
+	"github.com/canald/canald/internal/history"
 	"github.com/canald/canald/internal/position"
 	"github.com/canald/canald/internal/render"
 )
@@ -43,18 +44,29 @@ type Config struct {
 	Formats []string // accepted values of binlog_format; empty accepts all
 	Images  []string // accepted values of binlog_row_image; empty accepts all
 
+	// History keeps the structures; the reader owns it while it runs. Without one
+	// they are kept for the reader's life.
+	History *history.History
+
 	// SkipTable tells whether the rows of a table are not wanted. It is asked
 	// once per table map; nil wants all.
 	SkipTable func(schema, table string) bool
 	// SkipBrokenTables leaves out the rows of a table whose structure cannot be
 	// found, as canal.instance.filter.table.error does.
 	SkipBrokenTables bool
-	// SkipQueries leaves out what accompanies row changes as statements
-	// (canal.instance.filter.query.dml), SkipDDL all other statements
+	// Simple classifies statements as Canal's parser without Druid does
+	// (canal.instance.filter.druid.ddl=false).
+	Simple bool
+	// ShownColumns tells which columns of a table clients get; a nil result means
+	// all of them. It is asked once per table map; nil shows all.
+	ShownColumns func(schema, table string) func(column string) bool
+	// SkipQueries leaves out statements that change rows and what accompanies row
+	// changes as statements (canal.instance.filter.query.dml), SkipDCL statements
+	// without a kind (canal.instance.filter.query.dcl), SkipDDL all statements
 	// (canal.instance.filter.query.ddl), SkipRows all rows, and the three kinds
 	// the rows of that kind.
-	SkipQueries, SkipDDL, SkipRows        bool
-	SkipInserts, SkipUpdates, SkipDeletes bool
+	SkipQueries, SkipDCL, SkipDDL, SkipRows bool
+	SkipInserts, SkipUpdates, SkipDeletes   bool
 
 	Counters *Counters // written when not nil
 

@@ -19,7 +19,7 @@ import (
 
 	"github.com/canald/canald/internal/entry"
 	"github.com/canald/canald/internal/event"
-	"github.com/canald/canald/internal/schema"
+	"github.com/canald/canald/internal/history"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -188,8 +188,19 @@ func (c *collector) Emit(_ context.Context, chunk *entry.Chunk) error {
 	return nil
 }
 
+// deadSession answers everything with an error.
+func deadSession() *session {
+	here, there := net.Pipe()
+	_, _ = here.Close(), there.Close()
+	return &session{raw: here}
+}
+
 func testStream(sink Sink) *stream {
-	r := &Reader{log: zap.NewNop(), tables: schema.NewTables(), meta: &session{}}
+	h, err := history.Open("", history.Keep{})
+	if err != nil {
+		panic(err)
+	}
+	r := &Reader{log: zap.NewNop(), history: h, meta: deadSession()}
 	return &stream{r: r, d: &dump{}, sink: sink, file: "mysql-bin.000001", context: entry.NewContext("mysql-bin.000001", ""), maps: map[uint64]*mapped{}}
 }
 

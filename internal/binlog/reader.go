@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/canald/canald/internal/entry"
+	"github.com/canald/canald/internal/history"
 	"github.com/canald/canald/internal/position"
 	"github.com/canald/canald/internal/schema"
 )
@@ -17,11 +18,14 @@ import (
 // Reader follows one source. Open makes it; Run belongs to one goroutine; Refilter
 // may be called by any.
 type Reader struct {
-	cfg    Config
-	log    *zap.Logger
-	meta   *session // statements about structures and positions
-	tables *schema.Tables
-	clock  Status
+	cfg   Config
+	log   *zap.Logger
+	meta  *session // statements about structures and positions
+	facts facts
+	clock Status
+
+	history *history.History // the configuration's, or own
+	own     bool
 
 	filters atomic.Int64 // counts changes of what SkipTable answers
 }
@@ -29,9 +33,16 @@ type Reader struct {
 // Open connects to the source, checks what it must have, and reads the
 // structures of its tables. Close ends it.
 func Open(ctx context.Context, cfg Config, log *zap.Logger) (*Reader, error) {
-	r := &Reader{cfg: cfg.withDefaults(), log: log, tables: schema.NewTables()}
+	r := &Reader{cfg: cfg.withDefaults(), log: log, history: cfg.History}
 	var err error
+	if r.history == nil {
+		if r.history, err = history.Open("", history.Keep{}); err != nil {
+			return nil, err
+		}
+		r.own = true
+	}
 	if r.meta, err = dial(ctx, r.cfg); err != nil {
+		r.Close()
 		return nil, err
 	}
 	if err := r.prepare(ctx); err != nil {
@@ -50,6 +61,10 @@ func (r *Reader) prepare(ctx context.Context) error {
 	if r.clock, err = r.meta.status(ctx); err != nil {
 		return err
 	}
+	if r.facts, err = r.meta.facts(ctx, r.cfg.Addr); err != nil {
+		return err
+	}
+	r.history.Fold(r.facts.fold)
 	if r.cfg.Counters != nil {
 		// The source's clock is told in whole seconds: half a second is the best guess for the rest.
 		here := asked.Add(time.Since(asked) / 2).UnixMilli()
@@ -65,10 +80,30 @@ func (r *Reader) prepare(ctx context.Context) error {
 // table for it; where that takes too long, tables are read one by one.
 const loadTablesWithin = 20 * time.Second
 
-// LoadTables reads the structures of all tables that are wanted, in bulk. It
-// must come before Run; a table that it did not read is read when its first row
-// comes.
-func (r *Reader) LoadTables(ctx context.Context) error {
+// begin brings the structures to the place where a dump starts. Where nothing is
+// known of them yet they are read from the source, in bulk; a table that is
+// missing then is read when its first row comes.
+func (r *Reader) begin(ctx context.Context, from position.Position) error {
+	w, err := r.history.Begin(r.facts.id, from)
+	if err != nil {
+		return err
+	}
+	fields := []zap.Field{zap.String("from", from.String()), zap.Int("statements", w.Statements)}
+	switch {
+	case w.Gap:
+		r.log.Warn("the start lies beyond what was read so far: structures are read from the source as they are now", fields...)
+	case w.Moved:
+		r.log.Warn("the source is another one than before: structures are taken back by the times of statements", fields...)
+	case w.Statements > 0:
+		r.log.Info("structures taken back to the start", fields...)
+	}
+	if r.history.Len() > 0 {
+		return nil
+	}
+	return r.loadTables(ctx)
+}
+
+func (r *Reader) loadTables(ctx context.Context) error {
 	start := time.Now()
 	limited, cancel := context.WithTimeout(ctx, loadTablesWithin)
 	defer cancel()
@@ -80,8 +115,16 @@ func (r *Reader) LoadTables(ctx context.Context) error {
 		r.log.Warn("table structures cannot be read in bulk; each will be read when its first row comes", zap.Error(err))
 		return r.renew(ctx)
 	}
+	until, err := r.meta.status(ctx)
+	if err != nil {
+		return err
+	}
+	list := make([]*schema.Table, 0, len(tables))
 	for _, t := range tables {
-		r.tables.Put(t)
+		list = append(list, t)
+	}
+	if err := r.history.Learn(list, until.Position); err != nil {
+		return err
 	}
 	r.log.Info("table structures read", zap.Int("tables", len(tables)), zap.Duration("took", time.Since(start)))
 	return nil
@@ -99,7 +142,12 @@ func (r *Reader) renew(ctx context.Context) error {
 }
 
 // Close ends the connections.
-func (r *Reader) Close() { r.meta.close() }
+func (r *Reader) Close() {
+	r.meta.close()
+	if r.own {
+		_ = r.history.Close() // it has no file
+	}
+}
 
 // Refilter makes the reader ask SkipTable again for every table, from the next
 // table map on. It may be called from any goroutine.
@@ -116,6 +164,9 @@ func (r *Reader) skipped(n schema.Name) bool {
 // is done or something fails; it never returns nil. The place must be the start
 // of an event outside a transaction, or of a transaction's first or last event.
 func (r *Reader) Run(ctx context.Context, from position.Position, sink Sink) error {
+	if err := r.begin(ctx, from); err != nil {
+		return err
+	}
 	s, err := dial(ctx, r.cfg)
 	if err != nil {
 		return err
@@ -149,29 +200,6 @@ func (r *Reader) endDump(ctx context.Context, id uint32) {
 	if res, err := r.meta.query(ctx, fmt.Sprintf("KILL %d", id)); err == nil {
 		res.Close()
 	}
-}
-
-// table returns the structure of a table as of now, reading it when it is not
-// known or stale. The meta connection is renewed once when it broke.
-func (r *Reader) table(ctx context.Context, name schema.Name) (*schema.Table, error) {
-	if t := r.tables.Get(name); t != nil {
-		return t, nil
-	}
-	t, err := r.meta.loadTable(ctx, name)
-	if err != nil && !isLoginError(err) && ctx.Err() == nil {
-		if err := r.renew(ctx); err != nil {
-			return nil, err
-		}
-		t, err = r.meta.loadTable(ctx, name)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read structure of %s.%s: %w", name.Schema, name.Table, err)
-	}
-	if t == nil {
-		return nil, fmt.Errorf("%w: %s.%s", ErrNoTable, name.Schema, name.Table)
-	}
-	r.tables.Put(t)
-	return t, nil
 }
 
 // ErrNoTable is wrapped by the error of rows whose table does not exist any

@@ -17,6 +17,8 @@ import (
 
 	"github.com/canald/canald/internal/entry"
 	"github.com/canald/canald/internal/event"
+	"github.com/canald/canald/internal/history"
+	"github.com/canald/canald/internal/position"
 	"github.com/canald/canald/internal/schema"
 )
 
@@ -58,9 +60,12 @@ func dumped(events [][]byte, sink Sink, most int) *stream {
 	}
 	s := testStream(sink)
 	s.d = &dump{conn: &wire{data: data, r: rand.New(rand.NewPCG(5, 6)), most: most}, buf: make([]byte, 256), checksum: true}
-	s.r.tables.Put(&schema.Table{Schema: "rows1", Name: "t", Columns: []schema.Column{
+	err := s.r.history.Learn([]*schema.Table{{Schema: "rows1", Name: "t", Columns: []schema.Column{
 		{Name: "id", Type: "int", Key: true}, {Name: "a", Type: "varchar(20)"}, {Name: "b", Type: "decimal(10,2)"},
-	}})
+	}}}, position.Position{})
+	if err != nil {
+		panic(err)
+	}
 	return s
 }
 
@@ -319,20 +324,26 @@ func FuzzStream(f *testing.F) {
 			b = b[n:]
 		}
 	}
-	tables := schema.NewTables()
-	tables.Put(&schema.Table{Schema: "rows1", Name: "t", Columns: make([]schema.Column, 3)})
+	known := []*schema.Table{{Schema: "rows1", Name: "t", Columns: []schema.Column{
+		{Name: "id", Type: "int", Key: true}, {Name: "a", Type: "varchar(20)"}, {Name: "b", Type: "decimal(10,2)"},
+	}}}
+	h, err := history.Open("", history.Keep{})
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		h, err := event.ParseHeader(b)
+		head, err := event.ParseHeader(b)
 		if err != nil {
 			return
 		}
 		s := testStream(new(collector))
-		s.r = &Reader{log: zap.NewNop(), tables: tables, meta: &session{}}
-		s.r.cfg.SkipTable = func(_, table string) bool { return table != "t" }
-		if h.Type == event.TypeTableMap && tables.Get(schema.Name{Schema: "rows1", Table: "t"}) == nil {
-			return // it would be asked of a server
+		if err := h.Learn(known, position.Position{}); err != nil {
+			t.Fatal(err)
 		}
-		_ = s.event(t.Context(), h, b)
+		// Without a session what would be asked of a server is an error.
+		s.r = &Reader{log: zap.NewNop(), history: h, meta: deadSession(), cfg: Config{Addr: "127.0.0.1:0"}.withDefaults()}
+		s.r.cfg.SkipTable = func(_, table string) bool { return table != "t" }
+		_ = s.event(t.Context(), head, b)
 		_ = s.flush(t.Context())
 	})
 }

@@ -3,7 +3,6 @@ package binlog
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"math"
 
@@ -161,6 +160,10 @@ func (s *stream) flush(ctx context.Context) error {
 
 // add puts an event into the chunk.
 func (s *stream) add(ctx context.Context, h event.Header, kind entry.Kind, codec *entry.Codec, b []byte, resume bool) error {
+	return s.put(ctx, h, entry.Event{Kind: kind, Codec: codec, Resume: resume}, b)
+}
+
+func (s *stream) put(ctx context.Context, h event.Header, e entry.Event, b []byte) error {
 	if s.chunk == nil {
 		c, err := s.sink.Free(ctx)
 		if err != nil {
@@ -168,11 +171,8 @@ func (s *stream) add(ctx context.Context, h event.Header, kind entry.Kind, codec
 		}
 		s.chunk = c
 	}
-	e := entry.Event{
-		Codec: codec, Context: s.context, Kind: kind, Resume: resume, Header: h,
-		Offset: s.start(h), Length: h.Length,
-		Off: uint32(len(s.chunk.Buf)), Len: uint32(len(b)),
-	}
+	e.Context, e.Header, e.Offset, e.Length = s.context, h, s.start(h), h.Length
+	e.Off, e.Len = uint32(len(s.chunk.Buf)), uint32(len(b))
 	if s.payload.active {
 		e.Offset, e.Length = s.payload.offset, s.payload.length
 		e.Sub = s.payload.next
@@ -189,7 +189,7 @@ func (s *stream) event(ctx context.Context, h event.Header, b []byte) error {
 	}
 	switch h.Type {
 	case event.TypeTableMap:
-		return s.tableMap(ctx, b)
+		return s.tableMap(ctx, h, b)
 	case event.TypeQuery, event.TypeMariaQueryCompressed:
 		return s.query(ctx, h, b)
 	case event.TypeXID:
@@ -253,6 +253,9 @@ func (s *stream) rotate(ctx context.Context, b []byte) error {
 	if err := s.flush(ctx); err != nil {
 		return err
 	}
+	if err := s.r.history.See(file); err != nil {
+		return err
+	}
 	s.r.log.Info("binlog file switched", zap.String("from", s.file), zap.String("to", file))
 	s.file, s.context = file, entry.NewContext(file, "")
 	return nil
@@ -284,7 +287,7 @@ func (s *stream) rows(ctx context.Context, h event.Header, kind event.RowsKind, 
 }
 
 // tableMap finds or makes the codec for the rows that follow.
-func (s *stream) tableMap(ctx context.Context, b []byte) error {
+func (s *stream) tableMap(ctx context.Context, h event.Header, b []byte) error {
 	id, _, ok := event.RowsTableID(b)
 	if !ok {
 		return fmt.Errorf("table map of %d bytes: %w", len(b), event.ErrShort)
@@ -305,7 +308,7 @@ func (s *stream) tableMap(ctx context.Context, b []byte) error {
 		Schema: s.name(tm.Schema), Table: s.name(tm.Table),
 	}}
 	if !s.r.skipped(m.name) {
-		if err := s.compile(ctx, m, &tm); err != nil {
+		if err := s.compile(ctx, h, m, &tm); err != nil {
 			return err
 		}
 	}
@@ -321,7 +324,8 @@ func (s *stream) current(m *mapped) bool {
 	if m.codec == nil {
 		return m.statements == s.statements
 	}
-	return s.r.tables.Get(m.name) == m.table
+	known := s.r.history.Get(m.name)
+	return known != nil && known.Table == m.table
 }
 
 func (s *stream) name(raw []byte) string {
@@ -329,35 +333,6 @@ func (s *stream) name(raw []byte) string {
 		return string(cs.Append(nil, raw))
 	}
 	return string(bytes.ToValidUTF8(raw, []byte("\uFFFD")))
-}
-
-// compile makes the codec. A structure that has too few columns is read anew
-// once: it may have changed in a way that no statement in the binlog told.
-func (s *stream) compile(ctx context.Context, m *mapped, tm *event.TableMap) error {
-	opts := entry.Options{Charset: s.r.cfg.Charset, MariaDB: s.r.meta.maria}
-	t, err := s.r.table(ctx, m.name)
-	if err == nil {
-		m.codec, err = entry.Compile(t, tm, opts)
-		var mismatch *entry.MismatchError
-		if errors.As(err, &mismatch) {
-			s.r.tables.Remove(m.name)
-			if t, err = s.r.table(ctx, m.name); err == nil {
-				m.codec, err = entry.Compile(t, tm, opts)
-			}
-		}
-	}
-	m.table = t
-	if err == nil {
-		return nil
-	}
-	var mismatch *entry.MismatchError
-	if s.r.cfg.SkipBrokenTables && (errors.As(err, &mismatch) || errors.Is(err, ErrNoTable)) {
-		s.r.log.Error("rows of a table are left out: its structure does not fit the binlog",
-			zap.String("table", m.name.Schema+"."+m.name.Table), zap.String("file", s.file), zap.Error(err))
-		m.codec = nil
-		return nil
-	}
-	return err
 }
 
 // query sorts a QUERY event. Only the exact words are transaction control: a
@@ -400,16 +375,7 @@ func (s *stream) query(ctx context.Context, h event.Header, b []byte) error {
 	case hasWord(text, "SAVEPOINT"), hasWord(text, "ROLLBACK TO"), hasWord(text, "RELEASE SAVEPOINT"):
 		return nil
 	}
-	s.statements++
-	if n := s.r.tables.Invalidate(sql); n > 0 {
-		s.r.log.Info("statement in the binlog: structures will be read again", zap.Int("tables", n),
-			zap.String("file", s.file), zap.Uint32("offset", h.Start()))
-	}
-	if s.r.cfg.SkipDDL {
-		s.filtered[filteredStatement]++
-		return nil
-	}
-	return s.add(ctx, h, entry.KindStatement, nil, b, !s.inTransaction)
+	return s.statement(ctx, h, b, &q, sql)
 }
 
 // hasWord tells whether text starts with the given upper-case words.

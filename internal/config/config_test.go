@@ -154,6 +154,7 @@ func TestGoodInstance(t *testing.T) {
 	equal(t, "instance", in, config.Instance{
 		Destination: "d",
 		KeepCursors: true, DataDir: filepath.Join(dir, "data", "d"), FlushPeriod: 250 * time.Millisecond,
+		HistoryFile: filepath.Join(dir, "data", "d", "d", "structures.db"), HistoryKeep: 360 * time.Hour,
 		Address: "[::1]:3307", User: "joe", Password: "päss=word", Database: "shop", TLS: "REQUIRED", ServerID: 1234,
 		QueryTimeout: 7 * time.Second,
 		StartFile:    "mysql-bin.000004", StartOffset: 1 << 32, StartTimestampMillis: 1500000000000,
@@ -435,10 +436,10 @@ func TestServerID(t *testing.T) {
 }
 
 func TestInertKeys(t *testing.T) {
-	c := load(t, config.Options{Home: home(t, wiring+"canal.instance.filter.query.dcl=true\ncanal.instance.tsdb.enable=true\n"+
+	c := load(t, config.Options{Home: home(t, wiring+"canal.instance.parser.parallelBufferSize=64\ncanal.instance.tsdb.enable=true\n"+
 		"canal.instance.standby.address=db:2\nkafka.acks=all\ncanal.instance.d.lazy=true\ncanal.nonsense=1", "-")})
 	equal(t, "inert", c.Inert, []string{
-		"conf/canal.properties:3: canal.instance.filter.query.dcl: statements arrive with their text and without a kind",
+		"conf/canal.properties:3: canal.instance.parser.parallelBufferSize: what is in flight is bounded by bytes",
 		"conf/canal.properties:5: canal.instance.standby.address: fail-over to a second source is not part of this version",
 		"conf/canal.properties:7: canal.instance.d.lazy: clusters are not part of this version; instances start at once",
 	})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"path"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"unicode/utf16"
 
 	"github.com/canald/canald/internal/filter"
+	"github.com/canald/canald/internal/history"
 	"github.com/canald/canald/internal/render"
 )
 
@@ -30,6 +32,8 @@ type Instance struct {
 	KeepCursors bool   // in files below DataDir; else in memory only
 	DataDir     string // absolute
 	FlushPeriod time.Duration
+	HistoryFile string // of structures, absolute; empty keeps them in memory only
+	HistoryKeep time.Duration
 
 	Address  string // host:port of the source
 	User     string
@@ -47,8 +51,12 @@ type Instance struct {
 	StartOffset          uint64
 	StartTimestampMillis int64
 
-	Filter, BlackFilter                   string
-	SkipQueries, SkipDDL, SkipRows        bool
+	Filter, BlackFilter string
+	// Fields and BlackFields list columns, as filter.ParseColumns reads them.
+	Fields, BlackFields                   string
+	SimpleDDL                             bool // statements are classified as without Druid
+	SkipQueries, SkipDCL                  bool
+	SkipDDL, SkipRows                     bool
 	SkipInserts, SkipUpdates, SkipDeletes bool
 	SkipBrokenTables                      bool
 	FilterMarkers                         bool
@@ -71,6 +79,7 @@ type Instance struct {
 
 // Bounds of numbers, far above any sense.
 const (
+	maxHours       = 1 << 20
 	maxSlots       = 1 << 24
 	maxUnitBytes   = 1 << 20
 	maxTransaction = 1 << 20
@@ -127,6 +136,17 @@ func (c *Config) readWiring(in *Instance, r *reader) {
 		r.fail(v, "unknown wiring; there are "+strings.Join([]string{memoryWiring, fileWiring, defaultWiring, groupWiring}, ", "))
 	}
 	in.DataDir = c.fromBin(r.text(keyDataDir))
+	if r.boolean(keyTSDB) && in.KeepCursors {
+		dir := r.text(keyTSDBDir)
+		if dir == "" || strings.Contains(dir, "${") { // a file from before the key, and its default
+			dir = path.Join(r.text(keyDataDir), in.Destination)
+		}
+		in.HistoryFile = filepath.Join(c.fromBin(dir), history.FileName)
+		if url := r.value(keyTSDBURL); strings.HasPrefix(url.text, "jdbc:mysql:") {
+			in.Warnings = append(in.Warnings, keyTSDBURL+" names a MySQL: the history of structures is kept in "+in.HistoryFile+" instead")
+		}
+	}
+	in.HistoryKeep = time.Duration(r.integer(keyTSDBExpire, 0, maxHours)) * time.Hour
 	in.FlushPeriod = time.Duration(r.integer(keyFlushPeriod, 1, maxMillis)) * time.Millisecond
 	in.AbsentAfter = time.Duration(r.integer(keyAbsent, 1, maxSeconds)) * time.Second
 }
@@ -192,7 +212,9 @@ func readFilters(in *Instance, r *reader) {
 		return v.text
 	}
 	in.Filter, in.BlackFilter = list(keyRegex), list(keyBlackRegex)
-	in.SkipQueries, in.SkipDDL = r.boolean(keyQueryDML), r.boolean(keyQueryDDL)
+	in.Fields, in.BlackFields = r.text(keyField), r.text(keyBlackField)
+	in.SimpleDDL = !r.boolean(keyDruidDDL)
+	in.SkipQueries, in.SkipDCL, in.SkipDDL = r.boolean(keyQueryDML), r.boolean(keyQueryDCL), r.boolean(keyQueryDDL)
 	in.SkipBrokenTables, in.SkipRows = r.boolean(keyTableError), r.boolean(keyRows)
 	in.SkipInserts, in.SkipUpdates, in.SkipDeletes = r.boolean(keyInsert), r.boolean(keyUpdate), r.boolean(keyDelete)
 	in.FilterMarkers = r.boolean(keyMarkers)
@@ -218,8 +240,6 @@ func readRefused(r *reader) {
 	r.refuse(keyGTID, "GTID mode is")
 	r.refuse(keyMultiStream, "PolarDB-X streams are")
 	r.refuse(keyRDS, "binlogs from OSS are")
-	r.refuse(keyField, "column filters are")
-	r.refuse(keyBlackField, "column filters are")
 	r.refuse(keyTrustStore, "key stores are")
 	r.refuse(keyClientKeyStore, "key stores are")
 }

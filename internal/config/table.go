@@ -4,16 +4,16 @@ import "slices"
 
 // Reasons why a key of Canal has no effect here.
 const (
-	noAdmin    = "canal-admin is not part of this version"
-	noQueues   = "message queues are not part of this version"
-	noCluster  = "clusters are not part of this version"
-	noHistory  = "the history of structures is not part of this version: columns are those that the source has now"
-	noStandby  = "fail-over to a second source is not part of this version"
-	noGroup    = "group-instance.xml is not part of this version"
-	noOSS      = "binlogs from OSS are not part of this version"
-	noProbe    = "a dead source is noticed by the heartbeat of its binlog stream"
-	noKeyStore = "key stores are not part of this version"
-	noGTID     = "GTID mode is not part of this version"
+	noAdmin     = "canal-admin is not part of this version"
+	noQueues    = "message queues are not part of this version"
+	noCluster   = "clusters are not part of this version"
+	historyFile = "the history of structures is kept in a file of its own, structures.db in canal.instance.tsdb.dir"
+	noStandby   = "fail-over to a second source is not part of this version"
+	noGroup     = "group-instance.xml is not part of this version"
+	noOSS       = "binlogs from OSS are not part of this version"
+	noProbe     = "a dead source is noticed by the heartbeat of its binlog stream"
+	noKeyStore  = "key stores are not part of this version"
+	noGTID      = "GTID mode is not part of this version"
 )
 
 var keys = slices.Concat(serverKeys, instanceKeys, groupKeys(), queueKeys)
@@ -116,11 +116,11 @@ var instanceKeys = []Key{
 	{keyResetPos, InstanceScope, Bool, "false", "", "go on at the end of the binlog when a cursor's place is gone from the source", ""},
 	{keyRegex, InstanceScope, List, `.*\..*`, "", "tables wanted, as patterns of schema.table", ""},
 	{keyBlackRegex, InstanceScope, List, "", "", "tables not wanted", ""},
-	{keyField, InstanceScope, List, "", "", "columns wanted; refused unless empty", ""},
-	{keyBlackField, InstanceScope, List, "", "", "columns not wanted; refused unless empty", ""},
-	{"canal.instance.filter.druid.ddl", InstanceScope, Bool, "true", "", "read statements with Druid's parser", "statements arrive with their text and without a kind"},
-	{"canal.instance.filter.query.dcl", InstanceScope, Bool, "false", "", "leave out GRANT and its like", "statements arrive with their text and without a kind"},
-	{keyQueryDML, InstanceScope, Bool, "false", "", "leave out statements that accompany row changes", ""},
+	{keyField, InstanceScope, List, "", "", "columns wanted, as schema.table:column/column,…; all of a table that is not named", ""},
+	{keyBlackField, InstanceScope, List, "", "", "columns not wanted, of tables that canal.instance.filter.field does not name", ""},
+	{keyDruidDDL, InstanceScope, Bool, "true", "", "classify statements as Canal's Druid parser does; false: as its simple one", ""},
+	{keyQueryDCL, InstanceScope, Bool, "false", "", "leave out statements without a kind: CREATE DATABASE, and what the parser does not understand", ""},
+	{keyQueryDML, InstanceScope, Bool, "false", "", "leave out statements that change rows or accompany row changes", ""},
 	{keyQueryDDL, InstanceScope, Bool, "false", "", "leave out DDL", ""},
 	{keyTableError, InstanceScope, Bool, "false", "", "leave out tables whose structure cannot be found", ""},
 	{keyRows, InstanceScope, Bool, "false", "", "leave out all rows", ""},
@@ -142,14 +142,14 @@ var instanceKeys = []Key{
 	{keyDataDir, InstanceScope, Folder, "../conf", "", "folder of cursors, one folder per destination in it; relative to bin", ""},
 	{keyFlushPeriod, InstanceScope, Integer, "1000", "ms", "how often cursors are written", ""},
 	{keyAbsent, InstanceScope, Integer, "60", "s", "after this time a client that is away no longer holds the store full", ""},
-	{"canal.instance.tsdb.enable", InstanceScope, Bool, "true", "", "keep the history of structures", noHistory},
-	{"canal.instance.tsdb.spring.xml", InstanceScope, Text, "classpath:spring/tsdb/h2-tsdb.xml", "", "where to", noHistory},
-	{"canal.instance.tsdb.dir", InstanceScope, Folder, "${canal.file.data.dir:../conf}/${canal.instance.destination:}", "", "folder of the history", noHistory},
-	{"canal.instance.tsdb.url", InstanceScope, Text, "jdbc:h2:${canal.instance.tsdb.dir}/h2;CACHE_SIZE=1000;MODE=MYSQL;", "", "database of the history", noHistory},
-	{"canal.instance.tsdb.dbUsername", InstanceScope, Text, "canal", "", "its user", noHistory},
-	{"canal.instance.tsdb.dbPassword", InstanceScope, Text, "canal", "", "its password", noHistory},
-	{"canal.instance.tsdb.snapshot.interval", InstanceScope, Integer, "24", "h", "pause between two snapshots", noHistory},
-	{"canal.instance.tsdb.snapshot.expire", InstanceScope, Integer, "360", "h", "how long they are kept", noHistory},
+	{keyTSDB, InstanceScope, Bool, "true", "", "keep the history of structures in a file; with memory-instance.xml it is never kept", ""},
+	{"canal.instance.tsdb.spring.xml", InstanceScope, Text, "classpath:spring/tsdb/h2-tsdb.xml", "", "where to", historyFile},
+	{keyTSDBDir, InstanceScope, Folder, "${canal.file.data.dir:../conf}/${canal.instance.destination:}", "", "folder of the history; relative to bin", ""},
+	{keyTSDBURL, InstanceScope, Text, "jdbc:h2:${canal.instance.tsdb.dir}/h2;CACHE_SIZE=1000;MODE=MYSQL;", "", "database of the history", historyFile},
+	{"canal.instance.tsdb.dbUsername", InstanceScope, Text, "canal", "", "its user", historyFile},
+	{"canal.instance.tsdb.dbPassword", InstanceScope, Text, "canal", "", "its password", historyFile},
+	{"canal.instance.tsdb.snapshot.interval", InstanceScope, Integer, "24", "h", "pause between two snapshots", "each change is kept when it happens"},
+	{keyTSDBExpire, InstanceScope, Integer, "360", "h", "how long changes of structures are kept", ""},
 }
 
 // groupKeys are those of group-instance.xml, which reads two pairs of sources.

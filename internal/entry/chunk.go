@@ -2,6 +2,7 @@ package entry
 
 import (
 	"github.com/canald/canald/internal/event"
+	"github.com/canald/canald/internal/render"
 )
 
 // Kind says what a worker has to make of an event.
@@ -27,14 +28,36 @@ const (
 type Event struct {
 	Codec   *Codec // of a row event
 	Context *Context
-	Offset  uint64 // where it starts in its file; its payload for an event inside one
-	Length  uint32 // event length for the header of the entry, bytes
-	Off     uint32 // its bytes, without checksum, in the chunk
-	Len     uint32
-	Sub     uint32 // number within its payload, else 0
-	Kind    Kind
-	Resume  bool // see Item
-	Header  event.Header
+	// Statement is what the reader found out about a KindStatement.
+	Statement *Statement
+	Offset    uint64 // where it starts in its file; its payload for an event inside one
+	Length    uint32 // event length for the header of the entry, bytes
+	Off       uint32 // its bytes, without checksum, in the chunk
+	Len       uint32
+	Sub       uint32 // number within its payload, else 0
+	Kind      Kind
+	Resume    bool // see Item
+	Header    event.Header
+}
+
+// Statement is how clients see a statement. It never changes once it is made.
+type Statement struct {
+	Event   EventType
+	Charset *render.Charset // of the text
+
+	names []byte // schemaName and tableName, as far as they are known, ready for a header
+}
+
+// NewStatement makes a statement. A name that is nil is not on the wire.
+func NewStatement(et EventType, schema, table *string, cs *render.Charset) *Statement {
+	s := &Statement{Event: et, Charset: cs}
+	if schema != nil {
+		s.names = appendString(s.names, 0x42, *schema)
+	}
+	if table != nil {
+		s.names = appendString(s.names, 0x4a, *table)
+	}
+	return s
 }
 
 // ChunkBytes is the size at which a chunk is handed on.

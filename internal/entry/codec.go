@@ -1,7 +1,6 @@
 package entry
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/canald/canald/internal/event"
@@ -13,18 +12,9 @@ import (
 type Options struct {
 	Charset *render.Charset // of text columns and names; nil is UTF-8
 	MariaDB bool            // the source is a MariaDB
-}
 
-// MismatchError is returned by Compile for a table whose row images have more
-// columns than the structure known for it.
-type MismatchError struct {
-	Schema, Table string
-	Binlog        int // columns in the table map
-	Known         int // columns of the structure
-}
-
-func (e *MismatchError) Error() string {
-	return fmt.Sprintf("column size is not match for table:%s.%s,%d vs %d", e.Schema, e.Table, e.Binlog, e.Known)
+	// Shown tells whether clients get a column of the table; nil shows all.
+	Shown func(column string) bool
 }
 
 // valueKind selects the renderer of a column.
@@ -104,6 +94,7 @@ type column struct {
 	head, wide, null []byte
 	tail             []byte // mysqlType
 	json             bool   // counts in the bitmap of partial updates
+	hidden           bool   // read and not sent
 }
 
 // Codec turns row images of one table version into entry bytes. It is immutable
@@ -122,11 +113,9 @@ type Codec struct {
 func (c *Codec) Columns() int { return len(c.columns) }
 
 // Compile prepares the codec for a table map. The structure t is applied by
-// position; it may have more columns than the map, not fewer.
-func Compile(t *schema.Table, m *event.TableMap, o Options) (*Codec, error) {
-	if len(m.Columns) > len(t.Columns) {
-		return nil, &MismatchError{Schema: t.Schema, Table: t.Name, Binlog: len(m.Columns), Known: len(t.Columns)}
-	}
+// position; the caller has seen to it that it fits (see Fit). Columns of the map
+// that it lacks are not sent.
+func Compile(t *schema.Table, m *event.TableMap, o Options) *Codec {
 	if o.Charset == nil {
 		o.Charset = utf8Charset
 	}
@@ -139,14 +128,19 @@ func Compile(t *schema.Table, m *event.TableMap, o Options) (*Codec, error) {
 	c.header = appendString(appendString(nil, 0x42, t.Schema), 0x4a, t.Name)
 	c.tableID = appendVarint(append(c.tableID, 0x08), m.TableID)
 	for i, mc := range m.Columns {
-		c.columns[i] = compileColumn(i, mc, &t.Columns[i], o)
-		c.names[i] = t.Columns[i].Name
+		sc := &schema.Column{}
+		if i < len(t.Columns) {
+			sc = &t.Columns[i]
+		}
+		c.columns[i] = compileColumn(i, mc, sc, o)
+		c.columns[i].hidden = i >= len(t.Columns) || o.Shown != nil && !o.Shown(sc.Name)
+		c.names[i] = sc.Name
 		if c.columns[i].json {
 			c.columns[i].a = c.json
 			c.json++
 		}
 	}
-	return c, nil
+	return c
 }
 
 var utf8Charset = mustCharset("UTF-8")

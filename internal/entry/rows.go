@@ -169,7 +169,9 @@ func (w *Worker) oneImage(b []byte, c *Codec, image []byte, tag, updated byte) (
 	for k, i := range w.rows.first {
 		col := &c.columns[i]
 		if bit(nulls, k) {
-			b = appendNull(b, col, tag, updated)
+			if !col.hidden {
+				b = appendNull(b, col, tag, updated)
+			}
 			continue
 		}
 		skip, n := valueSize(col, image[p:])
@@ -177,6 +179,10 @@ func (w *Worker) oneImage(b []byte, c *Codec, image []byte, tag, updated byte) (
 			return b, 0, fmt.Errorf("column %d (%s): %w", i, c.names[i], errImage)
 		}
 		p += skip
+		if col.hidden {
+			p += n
+			continue
+		}
 		b, _ = w.appendColumn(b, c, col, i, tag, updated, image[p:p+n], false)
 		p += n
 	}
@@ -193,6 +199,9 @@ func (w *Worker) twoImages(b []byte, c *Codec, images []byte, partial bool) (_ [
 	}
 	for _, i := range s.first {
 		cl, col := &s.before[i], &c.columns[i]
+		if col.hidden {
+			continue
+		}
 		cl.from = len(b)
 		if cl.null {
 			b = appendNull(b, col, tagBefore, 0)
@@ -219,7 +228,9 @@ func (w *Worker) twoImages(b []byte, c *Codec, images []byte, partial bool) (_ [
 		return b, 0, false, fmt.Errorf("after image: %w", err)
 	}
 	for _, i := range s.second {
-		b = w.afterColumn(b, c, i)
+		if !c.columns[i].hidden {
+			b = w.afterColumn(b, c, i)
+		}
 	}
 	return b, n + used + m, true, nil
 }

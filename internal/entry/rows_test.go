@@ -182,10 +182,7 @@ func TestRowsEqualTheSlowTwin(t *testing.T) {
 			}
 			m.Columns = append(m.Columns, col)
 		}
-		codec, err := entry.Compile(table, m, entry.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		codec := entry.Compile(table, m, entry.Options{})
 		kind := []event.Type{event.TypeWriteRowsV2, event.TypeUpdateRowsV2, event.TypeDeleteRowsV2, event.TypeWriteRowsV1, event.TypeUpdateRowsV1}[r.IntN(5)]
 		what, version, _ := kind.Rows()
 		first, second := make([]bool, len(fs)), make([]bool, len(fs))
@@ -348,10 +345,7 @@ func FuzzRows(f *testing.F) {
 			}
 			m.Columns = append(m.Columns, event.Column{Type: event.ColumnType(typ), Meta: meta})
 		}
-		codec, err := entry.Compile(table, m, entry.Options{MariaDB: len(types)%2 == 0})
-		if err != nil {
-			t.Fatal(err)
-		}
+		codec := entry.Compile(table, m, entry.Options{MariaDB: len(types)%2 == 0})
 		for _, kind := range []event.Type{event.TypeWriteRowsV2, event.TypeUpdateRowsV1, event.TypePartialUpdateRows, event.TypeMariaWriteRowsCompressed1} {
 			what, version, _ := kind.Rows()
 			raw := append([]byte(nil), emptyHeader[:]...)
@@ -401,10 +395,7 @@ func benchmarkRows(b *testing.B, kind event.Type, columns, rows int) {
 		m.Columns = append(m.Columns, event.Column{Type: typ, Meta: meta})
 		one = append(one, raw...)
 	}
-	codec, err := entry.Compile(table, m, entry.Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
+	codec := entry.Compile(table, m, entry.Options{})
 	bits := bytes.Repeat([]byte{0xff}, (columns+7)/8)
 	raw := append([]byte(nil), emptyHeader[:]...)
 	raw = append(raw, 1, 0, 0, 0, 0, 0, 1, 0, 2, 0, byte(columns))

@@ -14,7 +14,6 @@ import (
 	"github.com/canald/canald/internal/entry"
 	"github.com/canald/canald/internal/event"
 	"github.com/canald/canald/internal/render"
-	"github.com/canald/canald/internal/schema"
 )
 
 func queryBytes(t event.Type, thread uint32, db, sql string) []byte {
@@ -240,18 +239,5 @@ func TestEventErrors(t *testing.T) {
 				t.Errorf("%d bytes are held", n)
 			}
 		})
-	}
-}
-
-func TestMismatch(t *testing.T) {
-	m := &event.TableMap{TableID: 1, Columns: make([]event.Column, 3)}
-	_, err := entry.Compile(&schema.Table{Schema: "d", Name: "t", Columns: make([]schema.Column, 2)}, m, entry.Options{})
-	var mismatch *entry.MismatchError
-	if !errors.As(err, &mismatch) || mismatch.Error() != "column size is not match for table:d.t,3 vs 2" {
-		t.Error(err)
-	}
-	c, err := entry.Compile(&schema.Table{Schema: "d", Name: "t", Columns: make([]schema.Column, 4)}, m, entry.Options{})
-	if err != nil || c.Columns() != 3 {
-		t.Errorf("structure with more columns: %v", err)
 	}
 }

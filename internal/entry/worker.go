@@ -256,23 +256,36 @@ func (w *Worker) query(b []byte, e *Event, sql []byte, tableName bool) []byte {
 	return w.entry(b, e, names, RowData, EventQuery, appendBytes([]byte{0x10, byte(EventQuery)}, 0x5a, sql))
 }
 
-// statement is the entry of a statement that is no transaction control: without
-// names, as Canal sends every statement that its parser does not understand.
+// plainStatement is one of which nobody found out anything.
+var plainStatement = &Statement{Event: EventQuery}
+
+// statement is the entry of a statement that is no transaction control.
 func (w *Worker) statement(b []byte, e *Event, raw []byte) ([]byte, error) {
 	q, err := w.parseQuery(e, raw)
 	if err != nil {
 		return b, err
 	}
+	st := e.Statement
+	if st == nil {
+		st = plainStatement
+	}
 	sql := q.SQL
 	if i := bytes.IndexByte(sql, 0); i >= 0 {
 		sql = sql[:i]
 	}
-	body := []byte{0x10, byte(EventQuery), 0x50, 1}
-	body = appendBytes(body, 0x5a, w.text(sql))
-	if len(q.Schema) > 0 {
-		body = appendBytes(body, 0x72, w.text(q.Schema))
+	body := []byte{0x10, byte(st.Event), 0x50, 1}
+	if st.Event.IsDML() {
+		body[3] = 0
 	}
-	return w.entry(b, e, nil, RowData, EventQuery, body), nil
+	if st.Charset != nil {
+		body = appendBytes(body, 0x5a, st.Charset.Append(nil, sql))
+	} else {
+		body = appendBytes(body, 0x5a, w.text(sql))
+	}
+	if len(q.Schema) > 0 {
+		body = appendBytes(body, 0x72, render.UTF8(nil, q.Schema)) // in UTF-8 whatever the session speaks
+	}
+	return w.entry(b, e, st.names, RowData, st.Event, body), nil
 }
 
 // parseQuery reads a QUERY event, which MariaDB may have compressed. The

@@ -198,3 +198,66 @@ func (v UserVar) Integer() string {
 	}
 	return strconv.FormatInt(int64(u), 10)
 }
+
+// Session is what a QUERY event's status variables say of the session that ran
+// the statement.
+type Session struct {
+	SQLMode   uint64
+	Collation uint16 // of the client; 0 when it was not noted
+}
+
+// Bits of the SQL mode that change how a statement is read.
+const (
+	ModeANSIQuotes         = 1 << 2
+	ModeNoBackslashEscapes = 1 << 20
+)
+
+// Status variables that come before the client's character set, and it.
+const (
+	statusFlags         = 0
+	statusSQLMode       = 1
+	statusCatalogOld    = 2
+	statusAutoIncrement = 3
+	statusCharset       = 4
+	statusCatalog       = 6
+)
+
+// ParseSession reads status variables as far as they are known: sources write
+// those that count here before all others.
+func ParseSession(status []byte) Session {
+	var s Session
+	for len(status) > 0 {
+		code, rest := status[0], status[1:]
+		size := 0
+		switch code {
+		case statusFlags, statusAutoIncrement:
+			size = 4
+		case statusSQLMode:
+			size = 8
+		case statusCharset:
+			size = 6
+		case statusCatalog, statusCatalogOld:
+			if len(rest) == 0 {
+				return s
+			}
+			size = 1 + int(rest[0])
+			if code == statusCatalogOld {
+				size++ // a NUL ends it
+			}
+		default:
+			return s
+		}
+		if len(rest) < size {
+			return s
+		}
+		switch code {
+		case statusSQLMode:
+			s.SQLMode = binary.LittleEndian.Uint64(rest)
+		case statusCharset:
+			s.Collation = binary.LittleEndian.Uint16(rest)
+			return s
+		}
+		status = rest[size:]
+	}
+	return s
+}

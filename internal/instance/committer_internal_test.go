@@ -28,13 +28,9 @@ func newFeeder(t *testing.T) *feeder {
 	f := &feeder{t: t, time: 1000}
 	f.w = entry.NewWorker(&f.pool, time.UTC, nil)
 	t.Cleanup(f.w.Close)
-	var err error
-	f.codec, err = entry.Compile(
+	f.codec = entry.Compile(
 		&schema.Table{Schema: "s", Name: "t", Columns: []schema.Column{{Name: "a", Type: "tinyint"}}},
 		&event.TableMap{TableID: 1, Columns: []event.Column{{Type: event.ColTiny}}}, entry.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
 	return f
 }
 

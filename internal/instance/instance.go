@@ -23,6 +23,7 @@ import (
 	"github.com/canald/canald/internal/binlog"
 	"github.com/canald/canald/internal/entry"
 	"github.com/canald/canald/internal/filter"
+	"github.com/canald/canald/internal/history"
 	"github.com/canald/canald/internal/meta"
 	"github.com/canald/canald/internal/position"
 	"github.com/canald/canald/internal/store"
@@ -42,6 +43,12 @@ type Config struct {
 
 	Filter      string // canal.instance.filter.regex
 	BlackFilter string // canal.instance.filter.black.regex
+
+	// Fields and BlackFields are lists of columns wanted and not wanted.
+	Fields, BlackFields filter.Columns
+
+	HistoryFile string // of structures; empty keeps them for the instance's life only
+	HistoryKeep history.Keep
 
 	TransactionSize int           // entries of one flush group at most; 1024
 	FilterMarkers   bool          // canal.instance.filter.transaction.entry
@@ -141,6 +148,9 @@ func New(cfg Config, keeper meta.Keeper, log *zap.Logger) (*Instance, error) {
 	i.host = host
 	i.mu.white = white
 	i.cfg.Source.SkipTable = i.skipTable
+	i.cfg.Source.ShownColumns = func(schema, table string) func(string) bool {
+		return filter.Shown(cfg.Fields, cfg.BlackFields, schema, table)
+	}
 	i.cfg.Source.Counters = &binlog.Counters{}
 	return i, nil
 }
@@ -161,6 +171,12 @@ func (i *Instance) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("load cursors: %w", err)
 	}
+	structures, err := history.Open(i.cfg.HistoryFile, i.cfg.HistoryKeep)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = structures.Close() }() // everything is on disk already
+	i.cfg.Source.History = structures
 	i.host = sourceHost(ctx, i.host)
 	i.book = meta.NewBook(state)
 	i.store = store.New(i.cfg.Store, store.Mark{}, time.Now().UnixMicro())

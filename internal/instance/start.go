@@ -24,9 +24,6 @@ func (i *Instance) attempt(ctx context.Context, source binlog.Config) error {
 		return err
 	}
 	defer r.Close()
-	if err := r.LoadTables(ctx); err != nil {
-		return err
-	}
 	began := time.Now()
 	i.sayFindStart()
 	from, err := i.findStart(ctx, r)
@@ -151,6 +148,9 @@ func (i *Instance) findStart(ctx context.Context, r *binlog.Reader) (position.Po
 		from = kept.Position
 	default:
 		i.sayStartFrom(nil)
+		if err := i.cfg.Source.History.Reset(); err != nil {
+			return from, err
+		}
 		p, err := r.Start(ctx, i.cfg.Start)
 		if err != nil {
 			return p, err

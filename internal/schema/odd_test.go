@@ -31,7 +31,7 @@ func TestUnsigned(t *testing.T) {
 }
 
 // Names that are no plain word, as a statement may quote them.
-func TestInvalidateOddNames(t *testing.T) {
+func TestMentionedOddNames(t *testing.T) {
 	for _, c := range []struct {
 		table, statement string
 		stale            bool
@@ -48,16 +48,14 @@ func TestInvalidateOddNames(t *testing.T) {
 		{"t", "ALTER TABLE d.t/*c*/ADD x INT", true},
 		{"t", "ALTER TABLE t2 ADD x INT", false},
 	} {
-		tables := schema.NewTables()
-		tables.Put(&schema.Table{Schema: "d", Name: c.table})
-		tables.Invalidate([]byte(c.statement))
-		if stale := tables.Get(schema.Name{Schema: "d", Table: c.table}) == nil; stale != c.stale {
+		found := schema.Mentioned([]byte(c.statement), []schema.Name{{Schema: "d", Table: c.table}})
+		if stale := len(found) == 1; stale != c.stale {
 			t.Errorf("%s by %s: stale %v", c.table, c.statement, stale)
 		}
 	}
 }
 
-func TestInvalidateSchemas(t *testing.T) {
+func TestMentionedSchemas(t *testing.T) {
 	for _, c := range []struct {
 		schema, statement string
 		stale             bool
@@ -70,29 +68,24 @@ func TestInvalidateSchemas(t *testing.T) {
 		{"shop", "DROP DATABASE shop2", false},
 		{"shop", "CREATE TABLE shop.x (a INT)", false},
 	} {
-		tables := schema.NewTables()
-		tables.Put(&schema.Table{Schema: c.schema, Name: "t"})
-		tables.Invalidate([]byte(c.statement))
-		if stale := tables.Get(schema.Name{Schema: c.schema, Table: "t"}) == nil; stale != c.stale {
+		found := schema.Mentioned([]byte(c.statement), []schema.Name{{Schema: c.schema, Table: "t"}})
+		if stale := len(found) == 1; stale != c.stale {
 			t.Errorf("%s by %s: stale %v", c.schema, c.statement, stale)
 		}
 	}
 }
 
-func FuzzInvalidate(f *testing.F) {
+func FuzzMentioned(f *testing.F) {
 	f.Add("ALTER TABLE `a``b` ADD x INT", "a`b")
 	f.Add("DROP DATABASE d", "t")
 	f.Fuzz(func(t *testing.T, statement, name string) {
-		tables := schema.NewTables()
-		tables.Put(&schema.Table{Schema: "d", Name: name})
-		n := tables.Invalidate([]byte(statement))
-		if stale := tables.Get(schema.Name{Schema: "d", Table: name}) == nil; stale != (n == 1) {
-			t.Errorf("%d tables, stale %v", n, stale)
+		names := []schema.Name{{Schema: "d", Table: name}}
+		if n := len(schema.Mentioned([]byte(statement), names)); n > 1 {
+			t.Errorf("%d of one table", n)
 		}
 		quoted := "ALTER TABLE `" + strings.ReplaceAll(name, "`", "``") + "` ADD x INT"
-		tables.Put(&schema.Table{Schema: "d", Name: name})
-		if name != "" && tables.Invalidate([]byte(quoted)) != 1 {
-			t.Errorf("%q is not stale by %q", name, quoted)
+		if name != "" && len(schema.Mentioned([]byte(quoted), names)) != 1 {
+			t.Errorf("%q is not mentioned by %q", name, quoted)
 		}
 	})
 }

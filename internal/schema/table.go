@@ -21,6 +21,9 @@ type Table struct {
 	Schema  string
 	Name    string
 	Columns []Column
+	// HashKeys is how many unique keys a MariaDB keeps by a number of their own,
+	// which stands in row images behind the columns.
+	HashKeys int `json:",omitempty"`
 }
 
 // CleanType turns the COLUMN_TYPE of information_schema into the text that

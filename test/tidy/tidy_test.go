@@ -40,11 +40,14 @@ var mayImport = map[string][]string{
 	"internal/ddl":   {"internal/position", "internal/schema"},
 	"internal/entry": {"internal/event", "internal/position", "internal/render", "internal/schema"},
 
-	"internal/store":  {"internal/entry", "internal/meta", "internal/position"},
-	"internal/binlog": {"internal/entry", "internal/event", "internal/position", "internal/render", "internal/schema"},
+	"internal/store":   {"internal/entry", "internal/meta", "internal/position"},
+	"internal/history": {"internal/position", "internal/schema"},
+	"internal/binlog": {
+		"internal/ddl", "internal/entry", "internal/event", "internal/history", "internal/position", "internal/render", "internal/schema",
+	},
 
 	"internal/instance": {
-		"internal/binlog", "internal/entry", "internal/event", "internal/filter", "internal/meta", "internal/position",
+		"internal/binlog", "internal/entry", "internal/event", "internal/filter", "internal/history", "internal/meta", "internal/position",
 		"internal/render", "internal/schema", "internal/store",
 	},
 	// The server knows the store's batch and not the instance.
@@ -56,7 +59,7 @@ var mayImport = map[string][]string{
 	// It looks on: at instances and at what the server tells its observer.
 	"internal/metrics": {"internal/instance", "internal/meta", "internal/server"},
 	// Settings are checked with the parsers of those who use them.
-	"internal/config": {"internal/filter", "internal/render"},
+	"internal/config": {"internal/filter", "internal/history", "internal/render"},
 	// It asks the source and the files the questions that the server will ask.
 	"internal/check": {
 		"internal/binlog", "internal/config", "internal/filter", "internal/meta", "internal/position",

@@ -1,12 +1,13 @@
 package schema_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/canald/canald/internal/schema"
 )
 
-func TestInvalidate(t *testing.T) {
+func TestMentioned(t *testing.T) {
 	names := []schema.Name{
 		{Schema: "shop", Table: "orders"},
 		{Schema: "shop", Table: "order_items"},
@@ -29,42 +30,14 @@ func TestInvalidate(t *testing.T) {
 		{"ALTER TABLE 表 ADD y INT", []int{0, 1, 2, 3, 4}}, // in any character set
 		{"", []int{4}},
 	} {
-		tables := schema.NewTables()
-		for _, n := range names {
-			tables.Put(&schema.Table{Schema: n.Schema, Name: n.Table})
+		found := schema.Mentioned([]byte(c.statement), names)
+		var want []schema.Name
+		for _, i := range c.stale {
+			want = append(want, names[i])
 		}
-		if n := tables.Invalidate([]byte(c.statement)); n != len(c.stale) {
-			t.Errorf("%q: %d tables are stale, want %d", c.statement, n, len(c.stale))
+		if !slices.Equal(found, want) {
+			t.Errorf("%q: %v, want %v", c.statement, found, want)
 		}
-		for i, n := range names {
-			want := false
-			for _, s := range c.stale {
-				want = want || s == i
-			}
-			if stale := tables.Get(n) == nil; stale != want {
-				t.Errorf("%q: %v is stale: %v, want %v", c.statement, n, stale, want)
-			}
-		}
-	}
-}
-
-func TestPutAgain(t *testing.T) {
-	tables := schema.NewTables()
-	name := schema.Name{Schema: "s", Table: "t"}
-	first := &schema.Table{Schema: "s", Name: "t"}
-	tables.Put(first)
-	tables.Invalidate([]byte("drop table t"))
-	if tables.Get(name) != nil {
-		t.Fatal("stale structure in force")
-	}
-	second := &schema.Table{Schema: "s", Name: "t"}
-	tables.Put(second)
-	if tables.Get(name) != second || tables.Len() != 1 {
-		t.Error("new structure is not in force")
-	}
-	tables.Remove(name)
-	if tables.Get(name) != nil {
-		t.Error("removed structure in force")
 	}
 }
 

@@ -1,0 +1,271 @@
+package binlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"unicode/utf8"
+
+	"go.uber.org/zap"
+
+	"github.com/canald/canald/internal/ddl"
+	"github.com/canald/canald/internal/entry"
+	"github.com/canald/canald/internal/event"
+	"github.com/canald/canald/internal/history"
+	"github.com/canald/canald/internal/position"
+	"github.com/canald/canald/internal/render"
+	"github.com/canald/canald/internal/schema"
+)
+
+// at is the place of an event.
+func (s *stream) at(h event.Header) position.Position {
+	p := position.Position{File: s.file, Offset: s.start(h), ServerID: int64(h.ServerID), Timestamp: int64(h.Timestamp) * 1000}
+	if s.payload.active {
+		p.Offset = s.payload.offset
+	}
+	return p
+}
+
+// compile makes the codec of a table map, with the structure that held when its
+// rows were written.
+func (s *stream) compile(ctx context.Context, h event.Header, m *mapped, tm *event.TableMap) error {
+	o, err := event.ParseOptional(tm)
+	if err != nil {
+		s.r.log.Warn("what the source says of columns cannot be read; it is passed over", zap.String("table", m.name.Schema+"."+m.name.Table), zap.Error(err))
+		o = event.Optional{}
+	}
+	t, err := s.structure(ctx, h, m.name, tm, &o)
+	var mismatch *entry.MismatchError
+	switch {
+	case err == nil:
+		opts := entry.Options{Charset: s.r.cfg.Charset, MariaDB: s.r.meta.maria}
+		if s.r.cfg.ShownColumns != nil {
+			opts.Shown = s.r.cfg.ShownColumns(m.name.Schema, m.name.Table)
+		}
+		m.table, m.codec = t, entry.Compile(t, tm, opts)
+		return nil
+	case s.r.cfg.SkipBrokenTables && (errors.As(err, &mismatch) || errors.Is(err, ErrNoTable)):
+		s.r.log.Error("rows of a table are left out: its structure does not fit the binlog",
+			zap.String("table", m.name.Schema+"."+m.name.Table), zap.String("at", s.at(h).String()), zap.Error(err))
+		return nil
+	}
+	return err
+}
+
+// structure finds the columns of a table map, from the best that knows them: the
+// statements read so far, the binlog's own metadata, the source as it is now.
+func (s *stream) structure(ctx context.Context, h event.Header, name schema.Name, tm *event.TableMap, o *event.Optional) (*schema.Table, error) {
+	known := s.r.history.Get(name)
+	var misfit error
+	if known != nil {
+		if misfit = entry.Fit(known.Table, tm, o); misfit == nil {
+			return known.Table, nil
+		}
+	}
+	if o.Names != nil {
+		var before *schema.Table
+		if known != nil {
+			before = known.Table
+		}
+		t := entry.Rebuild(name, before, tm, o, entry.Collations{Charsets: s.r.facts.charsets, Widths: s.r.facts.widths, MariaDB: s.r.meta.maria})
+		if err := entry.Fit(t, tm, o); err == nil {
+			return t, s.r.history.Record(history.Record{
+				At: s.at(h), Sub: s.payload.next, Statement: fromMetadata,
+				Changes: []history.Change{{Name: name, After: &history.Known{Table: t}}},
+			})
+		}
+	}
+	now, err := s.r.fromSource(ctx, name)
+	switch {
+	case err != nil && !errors.Is(err, ErrNoTable):
+		return nil, err
+	case err == nil:
+		unfit := entry.Fit(now.Table, tm, o)
+		if unfit == nil {
+			if misfit != nil {
+				s.r.log.Warn("the known structure of a table did not fit the binlog; that of the source does", zap.String("table", name.Schema+"."+name.Table),
+					zap.String("at", s.at(h).String()), zap.NamedError("known", misfit))
+			}
+			return now.Table, s.r.history.Learn([]*schema.Table{now.Table}, now.Until)
+		}
+		if misfit == nil {
+			misfit = unfit
+		}
+	case misfit == nil:
+		misfit = err
+	}
+	return nil, s.explain(h, name, misfit)
+}
+
+// fromMetadata stands in the history for a structure that the binlog itself told.
+const fromMetadata = "-- columns as the binlog's own metadata says (binlog_row_metadata=FULL)"
+
+// explain says all that helps with a structure that nobody knows.
+func (s *stream) explain(h event.Header, name schema.Name, cause error) error {
+	at := s.at(h)
+	last := "none"
+	if r, ok, err := s.r.history.Last(name); err == nil && ok {
+		last = fmt.Sprintf("%.200q at %s", r.Statement, r.At)
+	}
+	return fmt.Errorf("%w; at %s; last statement known for it: %s; repair: canald schema set %s.%s --file FILE --at %s with the CREATE TABLE that held there, "+
+		"or leave its rows out by canal.instance.filter.table.error=true; binlog_row_metadata=FULL on the source prevents this",
+		cause, at, last, name.Schema, name.Table, at)
+}
+
+// fromSource reads a table as it is now. The connection for statements is
+// renewed once when it broke.
+func (r *Reader) fromSource(ctx context.Context, name schema.Name) (*history.Known, error) {
+	t, err := r.meta.loadTable(ctx, name)
+	if err != nil && !isLoginError(err) && ctx.Err() == nil {
+		if err := r.renew(ctx); err != nil {
+			return nil, err
+		}
+		t, err = r.meta.loadTable(ctx, name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read structure of %s.%s: %w", name.Schema, name.Table, err)
+	}
+	if t == nil {
+		return nil, fmt.Errorf("%w: %s.%s", ErrNoTable, name.Schema, name.Table)
+	}
+	end, err := r.meta.status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &history.Known{Table: t, Until: end.Position}, nil
+}
+
+// statement hands on a statement that is no transaction control, and brings the
+// structures to what they are behind it.
+func (s *stream) statement(ctx context.Context, h event.Header, b []byte, q *event.Query, sql []byte) error {
+	session := event.ParseSession(q.Status)
+	mode := ddl.Mode{
+		Schema:     string(render.UTF8(nil, q.Schema)),
+		ANSIQuotes: session.SQLMode&event.ModeANSIQuotes != 0, NoBackslashEscapes: session.SQLMode&event.ModeNoBackslashEscapes != 0,
+		MariaDB: s.r.meta.maria, LowerNames: s.r.facts.fold,
+	}
+	cs := s.r.facts.charsets[uint64(session.Collation)]
+	text := sql
+	if cs != nil && !isASCII(sql) {
+		text = cs.Append(nil, sql)
+	}
+	if err := s.restructure(h, text, mode); err != nil {
+		return err
+	}
+	st, wanted := s.classify(text, mode, cs)
+	if !wanted {
+		s.filtered[filteredStatement]++
+		return nil
+	}
+	return s.put(ctx, h, entry.Event{Kind: entry.KindStatement, Statement: st, Resume: !s.inTransaction}, b)
+}
+
+func isASCII(b []byte) bool {
+	for _, c := range b {
+		if c >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+// restructure applies a statement to the structures and keeps it in the history,
+// before anything behind it is handed on.
+func (s *stream) restructure(h event.Header, sql []byte, mode ddl.Mode) error {
+	s.statements++
+	hist, at := s.r.history, s.at(h)
+	stmt, err := ddl.Read(sql, mode)
+	var changes []history.Change
+	switch {
+	case err != nil:
+		for _, n := range schema.Mentioned(sql, hist.Names()) {
+			changes = append(changes, history.Change{Name: n})
+		}
+		if len(changes) > 0 {
+			s.r.log.Warn("statement not understood: the structures that it may change are read from the source again",
+				zap.Int("tables", len(changes)), zap.String("at", at.String()), zap.Error(err))
+		}
+	case stmt == nil:
+		return nil
+	default:
+		for _, c := range stmt.Apply(catalog{hist, at}) {
+			change := history.Change{Name: c.Name}
+			if c.After != nil && !c.Unknown {
+				change.After = &history.Known{Table: c.After}
+			}
+			if change.After != nil || hist.Get(c.Name) != nil {
+				changes = append(changes, change)
+			}
+		}
+	}
+	if len(changes) == 0 {
+		return nil
+	}
+	s.r.log.Info("statement changes structures", zap.Int("tables", len(changes)), zap.String("table", changes[0].Name.Schema+"."+changes[0].Name.Table), zap.String("at", at.String()))
+	return hist.Record(history.Record{At: at, Sub: s.payload.next, Statement: string(sql[:min(len(sql), mostStatementBytes)]), Changes: changes})
+}
+
+// catalog is the history as a statement at a place may use it. A structure that
+// was read from the source later than that has the statement in it already, so
+// what it was before is not known.
+type catalog struct {
+	*history.History
+	at position.Position
+}
+
+func (c catalog) Table(n schema.Name) (*schema.Table, bool) {
+	k := c.Get(n)
+	if k == nil || !k.Until.IsZero() && position.Compare(c.at, k.Until) < 0 {
+		return nil, false
+	}
+	return k.Table, true
+}
+
+// mostStatementBytes of a statement are kept with what it changed.
+const mostStatementBytes = 8 << 10
+
+// classify tells how clients see a statement, and whether they do.
+func (s *stream) classify(sql []byte, mode ddl.Mode, cs *render.Charset) (_ *entry.Statement, wanted bool) {
+	var results []ddl.Result
+	if s.r.cfg.Simple {
+		results = ddl.Simple(sql, mode)
+	} else {
+		results = ddl.Druid(sql, mode)
+	}
+	if s.r.cfg.SkipDDL || !slices.ContainsFunc(results, s.r.accepts) {
+		return nil, false
+	}
+	first := results[0]
+	var schemaName, table *string
+	if first.HasSchema {
+		schemaName = &first.Schema
+	}
+	if first.HasTable {
+		table = &first.Table
+	}
+	return entry.NewStatement(entry.EventType(first.Kind), schemaName, table, cs), true
+}
+
+// accepts applies the filters to one thing that a statement does.
+func (r *Reader) accepts(res ddl.Result) bool {
+	switch res.Kind {
+	case ddl.Insert, ddl.Update, ddl.Delete:
+		return !r.cfg.SkipQueries
+	case ddl.Query:
+		return !r.cfg.SkipDCL
+	}
+	if !res.HasTable {
+		return true // nothing to tell by
+	}
+	absent := func(s string, has bool) string { // as Canal's patterns see it
+		if !has {
+			return "null"
+		}
+		return s
+	}
+	if !r.skipped(schema.Name{Schema: absent(res.Schema, res.HasSchema), Table: res.Table}) {
+		return true
+	}
+	return res.Kind == ddl.Rename && res.FromTable != "" && !r.skipped(schema.Name{Schema: absent(res.FromSchema, res.FromSchema != ""), Table: res.FromTable})
+}
