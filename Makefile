@@ -13,7 +13,7 @@ FUZZ_TIME ?= 10s
 comma := ,
 
 .DEFAULT_GOAL := help
-.PHONY: help build test unit lint fmt generate fuzz parts integration conformance fault matrix bench demo dist deb cover check clean
+.PHONY: help build test unit lint fmt generate fuzz parts integration conformance fault golden matrix bench demo dist deb cover check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -58,6 +58,10 @@ conformance: parts ## tests with the unmodified Java, Go and Python clients
 
 fault: parts ## kill, cut and starve the real binary
 	CANALD_TEST_SOURCES=$(SOURCES) $(GO) test -count=1 -timeout 20m ./test/fault
+
+golden: ## replay recorded scripts and compare with what Canal's Java server sent
+	test/parts/get.sh mysql-9.7 mariadb-10.11
+	$(GO) test -count=1 -timeout 10m ./test/golden
 
 matrix: ## the integration tests on all seven versions, with a table at the end
 	test/parts/get.sh $(subst $(comma), ,$(MATRIX))

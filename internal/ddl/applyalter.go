@@ -274,15 +274,18 @@ const maxConverted = 65535 / 4
 // type: a text grows with the bytes of its letters, and characters become bytes.
 func convertible(c schema.Column, charset string) bool {
 	typ := strings.ToLower(c.Type)
+	bytes := strings.EqualFold(charset, "binary")
 	switch {
 	case strings.HasPrefix(typ, "enum"), strings.HasPrefix(typ, "set"):
 		return false
+	case strings.HasPrefix(typ, "longtext"):
+		return bytes
 	case strings.Contains(typ, "text"), strings.HasPrefix(typ, "long") && !strings.Contains(typ, "blob") && !strings.Contains(typ, "binary"):
 		return true
-	case !strings.Contains(typ, "char"), strings.Contains(typ, "byte"):
+	case !strings.Contains(typ, "char"):
 		return false
 	}
-	return strings.EqualFold(charset, "binary") || typeLength(typ) > maxConverted
+	return bytes || typeLength(typ) > maxConverted
 }
 
 // typeLength is the number in a type's parentheses.

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+
+	"github.com/canald/canald/internal/schema"
 )
 
 type place uint8
@@ -81,7 +83,8 @@ func (p *parser) columnType(c *column) {
 	}
 	base := strings.Join(words, " ")
 	args := p.typeArgs()
-	c.typ = p.typeFlags(c, base, args)
+	c.typ = p.typeFlags(base, args)
+	c.unsigned = c.unsigned || schema.Unsigned(c.typ)
 }
 
 // maxFloatDigits is how many bits of precision a FLOAT has; with more the
@@ -89,7 +92,7 @@ func (p *parser) columnType(c *column) {
 const maxFloatDigits = 24
 
 // typeFlags reads what belongs to the type behind its arguments, and makes its text.
-func (p *parser) typeFlags(c *column, base, args string) string {
+func (p *parser) typeFlags(base, args string) string {
 	zerofill, unsigned := false, false
 	enum := strings.EqualFold(base, "ENUM") || strings.EqualFold(base, "SET")
 	for {
@@ -113,7 +116,6 @@ func (p *parser) typeFlags(c *column, base, args string) string {
 			}
 			text := base + args
 			if unsigned || zerofill {
-				c.unsigned = true
 				text += " unsigned"
 			}
 			if zerofill {
@@ -215,8 +217,8 @@ func (p *parser) columnRest(c *column) {
 			c.place = first
 		case p.accept("AFTER"):
 			c.place, c.after = after, p.name()
-		case p.accept("AS", "ROW"), p.accept("WITH", "SYSTEM"), p.accept("WITHOUT", "SYSTEM"),
-			p.acceptOne("INVISIBLE", "VISIBLE", "SRID", "REF_SYSTEM_ID", "COMPRESSED", "PERSISTENT", "ENFORCED"):
+		case p.accept("AS", "ROW"), p.accept("WITH", "SYSTEM"), p.accept("WITHOUT", "SYSTEM"), p.accept("NOT", "ENFORCED"),
+			p.acceptOne("INVISIBLE", "VISIBLE", "SRID", "REF_SYSTEM_ID", "COMPRESSED", "PERSISTENT"):
 			p.alien = true
 		default:
 			p.next()

@@ -125,7 +125,7 @@ func (p *parser) primaryKey() []name {
 // indexRest steps to the end of an index, a key or a check, and notes what
 // Canal's parser does not know in it.
 func (p *parser) indexRest() {
-	depth := 0
+	depth, typed := 0, false // typed: what comes is no name of a column
 	for !p.done() {
 		switch {
 		case p.isMark('('):
@@ -139,11 +139,13 @@ func (p *parser) indexRest() {
 		case p.isMark(',') && depth == 0:
 			p.hintedIndex()
 			return
-		case depth > 0 && p.isWord("ARRAY"), p.isWord("ENFORCED"):
+		case depth > 0 && typed && p.isWord("ARRAY"), depth == 0 && p.isWord("IF"): // MariaDB's IF NOT EXISTS
 			p.alien = true
-		case depth == 0 && p.isWord("IF"): // MariaDB's IF NOT EXISTS
+		case depth == 0 && p.accept("NOT", "ENFORCED"):
 			p.alien = true
+			continue
 		}
+		typed = p.tok.kind == word || p.isMark(')')
 		p.hintedIndex()
 		p.next()
 	}

@@ -53,7 +53,8 @@ var kindNames = map[Kind]string{
 func (k Kind) String() string { return kindNames[k] }
 
 // Result is one thing that a statement does, as Canal's clients see it. Names
-// are Canal's: doubled quotes in them stay doubled.
+// are Canal's: doubled quotes in them stay doubled. A table without a schema in
+// the statement has the default database's, though that be empty.
 type Result struct {
 	Kind                Kind
 	Schema, Table       string

@@ -213,6 +213,8 @@ func TestStatements(t *testing.T) {
 		tt = "d.t: id int key, a int, b varchar(10)"
 		u  = "d.u: x int"
 		n  = "d.n: n text, m varchar(20)"
+		l  = "d.l: n longtext, m varchar(16383)"
+		g  = "d.g: my_row_id bigint unsigned key, a int"
 		o  = "e.o: y int key"
 	)
 	for _, c := range []struct {
@@ -259,7 +261,7 @@ func TestStatements(t *testing.T) {
 		{"CREATE OR REPLACE TEMPORARY TABLE t (x INT)", nil},
 		{"DROP TEMPORARY TABLE IF EXISTS t", nil},
 		{"DROP /*!40005 TEMPORARY */ TABLE IF EXISTS `t`", nil},
-		{"DROP DATABASE d", []string{"d.n dropped", "d.t dropped", "d.u dropped"}},
+		{"DROP DATABASE d", []string{"d.g dropped", "d.l dropped", "d.n dropped", "d.t dropped", "d.u dropped"}},
 		{"DROP SCHEMA IF EXISTS `e`", []string{"e.o dropped"}},
 		{"CREATE OR REPLACE DATABASE e", []string{"e.o dropped"}},
 		{"CREATE DATABASE e", nil},
@@ -298,6 +300,17 @@ func TestStatements(t *testing.T) {
 		{"ALTER TABLE u ADD (i INT, PRIMARY KEY (i))", []string{"d.u: x int, i INT key"}},
 		{"ALTER TABLE u CHANGE x z INT, ADD PRIMARY KEY (z)", []string{"d.u: z INT key"}},
 		{"ALTER TABLE u MODIFY x INT UNIQUE", []string{"d.u: x INT"}},
+		{"ALTER TABLE t DROP COLUMN id, ADD COLUMN id BIGINT", []string{"d.t: a int, b varchar(10), id BIGINT key"}},
+		{"ALTER TABLE t CHANGE id k int, ADD COLUMN id BIGINT FIRST", []string{"d.t: id BIGINT key, k int, a int, b varchar(10)"}},
+		{"ALTER TABLE t RENAME COLUMN id TO k, ADD COLUMN id TEXT", []string{"d.t: k int key, a int, b varchar(10), id TEXT"}},
+		{"ALTER TABLE t ADD COLUMN IF NOT EXISTS a INT PRIMARY KEY, DROP PRIMARY KEY", []string{"d.t: id int, a int, b varchar(10)"}},
+		{"ALTER TABLE t MODIFY COLUMN IF EXISTS a INT PRIMARY KEY", []string{"d.t: id int key, a INT, b varchar(10)"}},
+		{"ALTER TABLE u ADD COLUMN IF NOT EXISTS x TEXT PRIMARY KEY", []string{"d.u: x int key"}},
+		{"ALTER TABLE l CONVERT TO CHARACTER SET utf8mb4", nil},
+		{"ALTER TABLE g ADD c INT AFTER my_row_id", []string{"d.g: my_row_id bigint unsigned key, c INT, a int"}},
+		{"ALTER TABLE g ADD c INT FIRST", []string{"d.g unknown"}},
+		{"ALTER TABLE g DROP my_row_id, ADD c INT FIRST", []string{"d.g: c INT, a int"}},
+		{"ALTER TABLE t DROP a, MODIFY a TEXT", []string{"d.t unknown"}},
 		// Without effect.
 		{"ALTER TABLE t ADD INDEX (a), ADD FOREIGN KEY (a) REFERENCES o (i), ADD CHECK (a > 0), RENAME INDEX a TO b, ALTER COLUMN a SET DEFAULT 5, ALTER b DROP DEFAULT, ALTER INDEX i INVISIBLE", nil},
 		{"ALTER TABLE t ENGINE=MyISAM, COMMENT='x, DROP a' AUTO_INCREMENT=7, FORCE, DISABLE KEYS, DROP FOREIGN KEY f, DROP CHECK c", nil},
@@ -361,7 +374,7 @@ func TestStatements(t *testing.T) {
 		{"GARBAGE t", []string{"error"}},
 	} {
 		for _, m := range []ddl.Mode{{Schema: "d", MariaDB: true}, {Schema: "d", NoBackslashEscapes: true}} {
-			got := run(c.sql, m, newCatalog(true, tt, u, n, o))
+			got := run(c.sql, m, newCatalog(true, tt, u, n, l, g, o))
 			if !slices.Equal(got, c.want) {
 				t.Errorf("%s\n got  %q\n want %q", c.sql, got, c.want)
 			}

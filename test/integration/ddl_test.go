@@ -26,7 +26,9 @@ func mysql(major, minor int) func(harness.Version) bool {
 	return func(v harness.Version) bool { return v.MySQL() && v.AtLeast(major, minor) }
 }
 
-// checks is for those that know CHECK constraints, or at least read over them.
+// keepsKeys is for those that keep a key whose column is dropped and added.
+func keepsKeys(v harness.Version) bool { return v.AtLeast(8, 0) && v != harness.MariaDB102 }
+
 func dropsConstraints(v harness.Version) bool { return v.AtLeast(8, 0) }
 
 // ddlSteps run one after the other, with ddl1 as the default database.
@@ -120,6 +122,10 @@ var ddlSteps = []ddlStep{
 	{sql: `CREATE TABLE "an""si" ("a""b" INT, b VARCHAR(9) DEFAULT 'c:\', c ENUM('x','y\'), PRIMARY KEY ("a""b"))`},
 	{sql: `ALTER TABLE "an""si" ADD "d" VARCHAR(9) DEFAULT '\' AFTER "a""b"`},
 	{sql: "SET SESSION sql_mode=''"},
+	{sql: "CREATE TABLE kf (id INT PRIMARY KEY, a INT)"},
+	{sql: "ALTER TABLE kf DROP COLUMN id, ADD COLUMN id INT NOT NULL COMMENT 'in the key again'", only: keepsKeys},
+	{sql: "ALTER TABLE kf CHANGE id k INT NOT NULL, ADD COLUMN id INT NOT NULL FIRST", only: keepsKeys},
+	{sql: "ALTER TABLE kf CHANGE id id2 INT NOT NULL, ADD COLUMN id INT NOT NULL", only: keepsKeys},
 	{sql: "CREATE TABLE ddl2.x (a INT)"},
 	{sql: "CREATE TABLE ddl2.y (a INT)"},
 	{sql: "CREATE DATABASE ddl3"},
@@ -217,8 +223,8 @@ func TestStructuresFollowStatements(t *testing.T) {
 	})
 }
 
-// randomAlters is how many statements are tried.
-const randomAlters = 300
+// randomStatements is how many statements are tried.
+const randomStatements = 300
 
 // Statements of many clauses in any order: what the server takes must be followed.
 func TestStructuresFollowRandomAlters(t *testing.T) {
@@ -234,7 +240,7 @@ func TestStructuresFollowRandomAlters(t *testing.T) {
 		f.exec("CREATE TABLE t (c0 INT, c1 INT NOT NULL, c2 VARCHAR(10) NOT NULL, c3 INT NOT NULL PRIMARY KEY)")
 		f.follow("CREATE TABLE")
 		taken, unknown := 0, 0
-		for range randomAlters {
+		for range randomStatements {
 			sql := g.next(f.tables[schema.Name{Schema: "ddl1", Table: "t"}])
 			if _, err := f.conn.Execute(sql); err != nil {
 				continue // it does not fit
@@ -248,8 +254,62 @@ func TestStructuresFollowRandomAlters(t *testing.T) {
 			}
 		}
 		t.Logf("%d statements taken, %d with unknown effect", taken, unknown)
-		if taken < randomAlters/10 || unknown > taken/20 {
+		if taken < randomStatements/10 || unknown > taken/20 {
 			t.Errorf("%d statements taken, %d with unknown effect", taken, unknown)
+		}
+	})
+}
+
+// Definitions of columns with all that may stand in them, in any order.
+func TestStructuresFollowRandomCreates(t *testing.T) {
+	each(t, func(t *testing.T, s *harness.Server) {
+		f := newFollower(t, s)
+		seed := rand.Uint64()
+		t.Logf("seed %d", seed)
+		r := rand.New(rand.NewPCG(seed, 0))
+		types := []string{
+			"INT", "int(5) unsigned", "BIGINT UNSIGNED ZEROFILL", "VARCHAR(20)", "varchar ( 30 ) CHARACTER SET latin1 COLLATE latin1_bin",
+			"DECIMAL(10 , 2)", "ENUM('a,b', 'c)d') CHARACTER SET latin1", "CHAR(3)", "DATE", "DOUBLE PRECISION", "/* x */ NATIONAL /*! VARCHAR */ (7)", "SET('UNSIGNED','it''s')",
+		}
+		attributes := []string{
+			"NOT NULL", "DEFAULT '1'", "COMMENT 'it''s, a \"b\" (UNSIGNED'", "COMMENT \"KEY\"", "UNIQUE", "UNIQUE KEY", "PRIMARY KEY", "KEY",
+			"/* , x INT */", "/*!50001 NOT NULL */", "-- KEY\n", "# PRIMARY KEY\n", "REFERENCES o (i) ON DELETE CASCADE ON UPDATE SET NULL",
+		}
+		elements := []string{"INDEX (%s)", "UNIQUE KEY `u,(` (%s)", "CONSTRAINT `c)` UNIQUE (%s DESC) COMMENT 'x, y'", "CHECK (%s > ((1)))", "PRIMARY KEY (%s)", "CONSTRAINT PRIMARY KEY pk USING BTREE (%s ASC)"}
+		options := []string{"", " ENGINE=InnoDB", " COMMENT 'AS SELECT 1' ENGINE InnoDB, AUTO_INCREMENT=5", " DEFAULT CHARSET=utf8 /*!50100 MAX_ROWS=5 */ -- SELECT"}
+		taken := 0
+		for i := range randomStatements {
+			var parts, names []string
+			for c := range 1 + r.IntN(5) {
+				names = append(names, "c"+strconv.Itoa(c))
+				words := []string{names[c], types[r.IntN(len(types))]}
+				for range r.IntN(4) {
+					words = append(words, attributes[r.IntN(len(attributes))])
+				}
+				parts = append(parts, strings.Join(words, " "))
+			}
+			for range r.IntN(3) {
+				element := fmt.Sprintf(elements[r.IntN(len(elements))], names[r.IntN(len(names))])
+				parts = slices.Insert(parts, r.IntN(len(parts)+1), element)
+			}
+			name := "t" + strconv.Itoa(i)
+			sql := "CREATE TABLE " + name + " (" + strings.Join(parts, ", ") + ")" + options[r.IntN(len(options))]
+			if _, err := f.conn.Execute(sql); err != nil {
+				continue // two keys, say
+			}
+			taken++
+			if f.follow(sql) {
+				t.Errorf("%s: unknown", sql)
+			}
+			if f.compare(sql); t.Failed() {
+				return
+			}
+			f.exec("DROP TABLE " + name)
+			f.follow("DROP TABLE")
+		}
+		t.Logf("%d statements taken", taken)
+		if taken < randomStatements/10 {
+			t.Errorf("%d statements taken", taken)
 		}
 	})
 }
