@@ -51,6 +51,8 @@ type Config struct {
 	// SkipTable tells whether the rows of a table are not wanted. It is asked
 	// once per table map; nil wants all.
 	SkipTable func(schema, table string) bool
+	// FilterName changes with what SkipTable answers; nil is one that never does.
+	FilterName func() string
 	// SkipBrokenTables leaves out the rows of a table whose structure cannot be
 	// found, as canal.instance.filter.table.error does.
 	SkipBrokenTables bool

@@ -126,6 +126,11 @@ func (r *Reader) loadTables(ctx context.Context) error {
 	if err := r.history.Learn(list, until.Position); err != nil {
 		return err
 	}
+	if len(list) < maxBulkTables {
+		if err := r.history.SetComplete(r.filterName()); err != nil {
+			return err
+		}
+	}
 	r.log.Info("table structures read", zap.Int("tables", len(tables)), zap.Duration("took", time.Since(start)))
 	return nil
 }
@@ -155,6 +160,14 @@ func (r *Reader) Refilter() { r.filters.Add(1) }
 
 // Version is the source's own version text.
 func (r *Reader) Version() string { return r.meta.version }
+
+// filterName is never empty.
+func (r *Reader) filterName() string {
+	if r.cfg.FilterName == nil {
+		return "*"
+	}
+	return "*" + r.cfg.FilterName()
+}
 
 func (r *Reader) skipped(n schema.Name) bool {
 	return r.cfg.SkipTable != nil && r.cfg.SkipTable(n.Schema, n.Table)

@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/canald/canald/internal/ddl"
 	"github.com/canald/canald/internal/entry"
 	"github.com/canald/canald/internal/event"
 	"github.com/canald/canald/internal/schema"
@@ -27,6 +28,9 @@ type stream struct {
 	// transaction, and the event that ends it.
 	inTransaction bool
 	statements    int // seen so far that may change structures
+	// unsettled is true for the statement of an ALTER that is logged again when
+	// it is done, or was given up.
+	unsettled bool
 	// next is where the event behind the last one starts in its file.
 	next uint32
 	base uint64 // the bits of it that 32 do not hold
@@ -199,13 +203,14 @@ func (s *stream) event(ctx context.Context, h event.Header, b []byte) error {
 		// Flag 1 marks a statement that stands alone; all else opens a transaction.
 		s.inTransaction = len(b) > event.HeaderLen+12 && b[event.HeaderLen+12]&1 == 0
 		s.fresh = false
+		s.unsettled = event.MariaAlterUnsettled(b)
 	case event.TypeRotate:
 		return s.rotate(ctx, b)
 	case event.TypeTransactionPayload:
 		s.fresh = false
 		return s.expand(ctx, h, b)
 	case event.TypeRowsQuery:
-		return s.accompany(ctx, h, entry.KindRowsQuery, b)
+		return s.rowsQuery(ctx, h, b)
 	case event.TypeMariaAnnotateRows:
 		return s.accompany(ctx, h, entry.KindAnnotate, b)
 	case event.TypeUserVar:
@@ -237,6 +242,20 @@ func (s *stream) accompany(ctx context.Context, h event.Header, kind entry.Kind,
 		return nil
 	}
 	return s.add(ctx, h, kind, nil, b, false)
+}
+
+// rowsQuery adds a ROWS_QUERY. Canal names the table that the statement begins
+// with where its Druid parser understands it.
+func (s *stream) rowsQuery(ctx context.Context, h event.Header, b []byte) error {
+	if s.r.cfg.SkipQueries || s.r.cfg.Simple {
+		return s.accompany(ctx, h, entry.KindRowsQuery, b)
+	}
+	e := entry.Event{Kind: entry.KindRowsQuery}
+	empty := ""
+	if rs := ddl.Druid(event.RowsQueryText(b), ddl.Mode{MariaDB: s.r.meta.maria}); len(rs) > 0 && rs[0].HasTable {
+		e.Statement = entry.NewStatement(entry.EventQuery, &empty, &rs[0].Table, nil)
+	}
+	return s.put(ctx, h, e, b)
 }
 
 // rotate starts the context of a new file. Events of two files never share a

@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-mysql-org/go-mysql/mysql"
 
+	"github.com/canald/canald/internal/event"
 	"github.com/canald/canald/internal/schema"
 )
 
@@ -72,7 +73,46 @@ func (s *session) loadTables(ctx context.Context, where string, wanted func(sche
 		}
 		return nil
 	})
-	return tables, err
+	if err != nil || !s.maria {
+		return tables, err
+	}
+	return tables, s.loadExtras(ctx, where, tables)
+}
+
+// Statements on what MariaDB keeps in row images beside the columns: versions of
+// rows by columns that nobody declared, and numbers of unique keys over whole texts.
+const (
+	versionedSQL = "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES t WHERE TABLE_TYPE = 'SYSTEM VERSIONED' AND %s " +
+		"AND NOT EXISTS (SELECT * FROM information_schema.COLUMNS c WHERE c.TABLE_SCHEMA = t.TABLE_SCHEMA AND c.TABLE_NAME = t.TABLE_NAME AND c.GENERATION_EXPRESSION = 'ROW START')"
+	hashKeysSQL = "SELECT DISTINCT TABLE_SCHEMA, TABLE_NAME, INDEX_NAME FROM information_schema.STATISTICS s WHERE INDEX_TYPE = 'HASH' AND NON_UNIQUE = 0 AND %s " +
+		"AND EXISTS (SELECT * FROM information_schema.TABLES t WHERE t.TABLE_SCHEMA = s.TABLE_SCHEMA AND t.TABLE_NAME = s.TABLE_NAME AND ENGINE NOT IN ('MEMORY', 'NDB'))"
+)
+
+func (s *session) loadExtras(ctx context.Context, where string, tables map[schema.Name]*schema.Table) error {
+	each := func(sql string, found func(t *schema.Table)) error {
+		return s.stream(ctx, fmt.Sprintf(sql, where), func(row []mysql.FieldValue) error {
+			if len(row) < 2 {
+				return fmt.Errorf("%d columns instead of 2", len(row))
+			}
+			if t := tables[schema.Name{Schema: text(row[0]), Table: text(row[1])}]; t != nil {
+				found(t)
+			}
+			return nil
+		})
+	}
+	if err := each(hashKeysSQL, func(t *schema.Table) { t.HashKeys++ }); err != nil {
+		return err
+	}
+	if !s.versions() {
+		return nil
+	}
+	return each(versionedSQL, func(t *schema.Table) { t.Versioned = true })
+}
+
+// versions tells whether the source knows versions of rows (MariaDB 10.3).
+func (s *session) versions() bool {
+	major, minor, _ := event.Version(s.version)
+	return s.maria && (major > 10 || major == 10 && minor >= 3)
 }
 
 func text(v mysql.FieldValue) string { return string(v.AsString()) }

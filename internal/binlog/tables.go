@@ -150,8 +150,10 @@ func (s *stream) statement(ctx context.Context, h event.Header, b []byte, q *eve
 	if cs != nil && !isASCII(sql) {
 		text = cs.Append(nil, sql)
 	}
-	if err := s.restructure(h, text, mode); err != nil {
-		return err
+	if !s.unsettled {
+		if err := s.restructure(h, text, mode); err != nil {
+			return err
+		}
 	}
 	st, wanted := s.classify(text, mode, cs)
 	if !wanted {
@@ -180,7 +182,7 @@ func (s *stream) restructure(h event.Header, sql []byte, mode ddl.Mode) error {
 	switch {
 	case err != nil:
 		for _, n := range schema.Mentioned(sql, hist.Names()) {
-			changes = append(changes, history.Change{Name: n})
+			changes = append(changes, history.Change{Name: n, After: &history.Known{}})
 		}
 		if len(changes) > 0 {
 			s.r.log.Warn("statement not understood: the structures that it may change are read from the source again",
@@ -189,14 +191,17 @@ func (s *stream) restructure(h event.Header, sql []byte, mode ddl.Mode) error {
 	case stmt == nil:
 		return nil
 	default:
-		for _, c := range stmt.Apply(catalog{hist, at}) {
+		for _, c := range stmt.Apply(catalog{s.r, at}) {
 			change := history.Change{Name: c.Name}
-			if c.After != nil && !c.Unknown {
+			switch {
+			case c.Unknown && !hist.Has(c.Name), c.After == nil && !c.Unknown && !hist.Has(c.Name):
+				continue
+			case c.Unknown:
+				change.After = &history.Known{}
+			case c.After != nil:
 				change.After = &history.Known{Table: c.After}
 			}
-			if change.After != nil || hist.Get(c.Name) != nil {
-				changes = append(changes, change)
-			}
+			changes = append(changes, change)
 		}
 	}
 	if len(changes) == 0 {
@@ -210,16 +215,23 @@ func (s *stream) restructure(h event.Header, sql []byte, mode ddl.Mode) error {
 // was read from the source later than that has the statement in it already, so
 // what it was before is not known.
 type catalog struct {
-	*history.History
+	r  *Reader
 	at position.Position
 }
 
+func (c catalog) Tables(schemaName string) []schema.Name { return c.r.history.Tables(schemaName) }
+
 func (c catalog) Table(n schema.Name) (*schema.Table, bool) {
-	k := c.Get(n)
-	if k == nil || !k.Until.IsZero() && position.Compare(c.at, k.Until) < 0 {
+	h := c.r.history
+	k := h.Get(n)
+	switch {
+	case k != nil:
+		later := !k.Until.IsZero() && position.Compare(c.at, k.Until) < 0
+		return k.Table, !later
+	case h.Has(n):
 		return nil, false
 	}
-	return k.Table, true
+	return nil, h.Complete() == c.r.filterName() && !c.r.skipped(n)
 }
 
 // mostStatementBytes of a statement are kept with what it changed.

@@ -18,6 +18,9 @@ const (
 	convertCharset
 	partitionToTable
 	tableToPartition
+	addVersioning
+	addPeriod // of the row's system time, with columns that are declared
+	dropVersioning
 )
 
 // clause is one of the things that an ALTER TABLE does.
@@ -144,12 +147,22 @@ func (p *parser) add() clause {
 	case p.accept("PARTITION"):
 		p.skipAll()
 		return clause{}
-	case p.accept("PERIOD", "FOR"), p.accept("SYSTEM", "VERSIONING"):
-		p.alien = true
-		p.skipPart()
-		return clause{}
+	case p.accept("PERIOD", "FOR"):
+		return p.versioning(addPeriod)
+	case p.accept("SYSTEM", "VERSIONING"):
+		return p.versioning(addVersioning)
 	}
 	return p.addColumns()
+}
+
+// versioning is a clause about MariaDB's periods and versions of rows.
+func (p *parser) versioning(what op) clause {
+	p.alien = true
+	if what == addPeriod && !p.isWord("SYSTEM_TIME") {
+		what = alterOther
+	}
+	p.skipPart()
+	return clause{op: what}
 }
 
 func (p *parser) addColumns() clause {
@@ -195,10 +208,10 @@ func (p *parser) dropClause() clause {
 	case p.accept("PARTITION"):
 		p.skipAll()
 		return clause{}
-	case p.accept("PERIOD", "FOR"), p.accept("SYSTEM", "VERSIONING"):
-		p.alien = true
-		p.skipPart()
-		return clause{}
+	case p.accept("PERIOD", "FOR"):
+		return p.versioning(alterOther)
+	case p.accept("SYSTEM", "VERSIONING"):
+		return p.versioning(dropVersioning)
 	default:
 		c.op = dropColumn
 		p.accept("COLUMN")

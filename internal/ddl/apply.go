@@ -123,7 +123,9 @@ func (w *world) rename(from, to schema.Name) {
 
 // renamed is a copy of a structure under another name.
 func renamed(t *schema.Table, n schema.Name) *schema.Table {
-	return &schema.Table{Schema: n.Schema, Name: n.Table, Columns: slices.Clone(t.Columns)}
+	c := *t
+	c.Schema, c.Name, c.Columns = n.Schema, n.Table, slices.Clone(t.Columns)
+	return &c
 }
 
 func (w *world) changes() []Change {
@@ -142,7 +144,7 @@ func sameColumns(a, b *schema.Table) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
-	return slices.Equal(a.Columns, b.Columns)
+	return slices.Equal(a.Columns, b.Columns) && a.Versioned == b.Versioned
 }
 
 func (s *Statement) applyCreate(w *world) {
@@ -177,7 +179,10 @@ func (s *Statement) created(n schema.Name) table {
 	if len(s.columns) == 0 || len(s.columns) > maxColumns {
 		return table{} // an engine may find the columns by itself
 	}
-	t := &schema.Table{Schema: n.Schema, Name: n.Table, Columns: make([]schema.Column, 0, len(s.columns))}
+	t := &schema.Table{
+		Schema: n.Schema, Name: n.Table, Columns: make([]schema.Column, 0, len(s.columns)),
+		Versioned: s.versioned && !s.period,
+	}
 	for i := range s.columns {
 		t.Columns = append(t.Columns, s.columns[i].made())
 	}

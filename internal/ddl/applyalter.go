@@ -16,7 +16,10 @@ func (s *Statement) applyAlter(w *world) {
 	now := table{}
 	if before.known && before.t != nil {
 		if columns, ok := s.altered(before.t.Columns); ok {
-			now = table{&schema.Table{Schema: n.Schema, Name: n.Table, Columns: columns}, true}
+			t := renamed(before.t, n)
+			t.Columns = columns
+			s.version(t)
+			now = table{t, true}
 		}
 	}
 	if s.changesColumns() {
@@ -39,6 +42,20 @@ func (s *Statement) applyAlter(w *world) {
 		if c.op == renameTo { // the last one counts
 			w.rename(n, s.mode.qualified(c.table))
 			return
+		}
+	}
+}
+
+// version adds and takes away what MariaDB keeps of a row's versions by itself.
+func (s *Statement) version(t *schema.Table) {
+	declared := slices.ContainsFunc(s.clauses, func(c clause) bool { return c.op == addPeriod })
+	for _, c := range s.clauses {
+		switch c.op {
+		case addVersioning:
+			t.Versioned = !declared
+		case dropVersioning:
+			t.Versioned = false
+		default: // about something else
 		}
 	}
 }
@@ -122,7 +139,8 @@ func (a *alteration) collect(c *clause) bool {
 	case dropKey:
 		a.dropKey = a.dropKey || isPrimary(c.name)
 	case convertCharset:
-		return !slices.ContainsFunc(a.before, func(f schema.Column) bool { return convertible(f, c.name.real()) })
+		bytes := strings.EqualFold(c.name.real(), "binary")
+		return !slices.ContainsFunc(a.before, func(f schema.Column) bool { return convertible(f, bytes) })
 	case dropColumn, changeColumn, renameColumn:
 		i := find(a.before, c.name.real())
 		if i < 0 {
@@ -270,17 +288,15 @@ func (a *alteration) addKeys(c *clause) bool {
 // 65535 bytes at 4 bytes a letter.
 const maxConverted = 65535 / 4
 
-// convertible tells whether CONVERT TO CHARACTER SET may give a column another
-// type: a text grows with the bytes of its letters, and characters become bytes.
-func convertible(c schema.Column, charset string) bool {
+// convertible tells whether CONVERT TO CHARACTER SET may make characters bytes, or
+// of a long VARCHAR a text. A text that grows says so in its rows, by more bytes
+// of length.
+func convertible(c schema.Column, bytes bool) bool {
 	typ := strings.ToLower(c.Type)
-	bytes := strings.EqualFold(charset, "binary")
 	switch {
 	case strings.HasPrefix(typ, "enum"), strings.HasPrefix(typ, "set"):
 		return false
-	case strings.HasPrefix(typ, "longtext"):
-		return bytes
-	case strings.Contains(typ, "text"), strings.HasPrefix(typ, "long") && !strings.Contains(typ, "blob") && !strings.Contains(typ, "binary"):
+	case bytes && (strings.Contains(typ, "text") || typ == "long"):
 		return true
 	case !strings.Contains(typ, "char"):
 		return false

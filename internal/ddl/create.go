@@ -46,6 +46,7 @@ func (p *parser) elements(s *statement) {
 			}
 		case p.accept("PERIOD", "FOR"):
 			p.alien = true
+			s.period = s.period || p.isWord("SYSTEM_TIME")
 			p.skipPart()
 		case p.accept("VECTOR", "INDEX"), p.accept("VECTOR", "KEY"):
 			p.alien = true
@@ -180,7 +181,9 @@ func (p *parser) tableOptions(s *statement) {
 			p.skipParens()
 		case p.isMark(')'):
 			p.unexpected("table option")
-		case p.accept("WITH", "SYSTEM", "VERSIONING"), p.accept("WITHOUT", "SYSTEM", "VERSIONING"):
+		case p.accept("WITH", "SYSTEM", "VERSIONING"):
+			p.alien, s.versioned = true, true
+		case p.accept("WITHOUT", "SYSTEM", "VERSIONING"):
 			p.alien = true
 		case p.startsQuery(), p.isMark('('), p.isWord("AS", "IGNORE", "REPLACE"):
 			s.query = true

@@ -70,7 +70,7 @@ func (s *Statement) structural() bool {
 // structural tells whether a clause can change a structure.
 func (c *clause) structural() bool {
 	switch c.op {
-	case alterOther, alterNothing, addIndex, tableOptionClause:
+	case alterOther, alterNothing, addIndex, tableOptionClause, addPeriod:
 		return false
 	case dropKey:
 		return isPrimary(c.name)

@@ -31,13 +31,16 @@ type statement struct {
 	temporary, orReplace, ifNotExists, ifExists bool
 	// tables are the table, a DROP's tables, or of a RENAME the old and the new
 	// names in turn; of a database its name is the table's.
-	tables  []ref
-	like    *ref // CREATE TABLE … LIKE
-	query   bool // CREATE TABLE … SELECT
-	columns []column
-	keys    []name // of the PRIMARY KEY of a CREATE TABLE
-	clauses []clause
-	index   name // of DROP INDEX
+	tables []ref
+	like   *ref // CREATE TABLE … LIKE
+	query  bool // CREATE TABLE … SELECT
+	// versioned and period are WITH SYSTEM VERSIONING of a CREATE TABLE, and that
+	// its columns for it are declared.
+	versioned, period bool
+	columns           []column
+	keys              []name // of the PRIMARY KEY of a CREATE TABLE
+	clauses           []clause
+	index             name // of DROP INDEX
 }
 
 // parse reads one statement. What stands behind a semicolon is left alone.

@@ -43,6 +43,8 @@ const (
 	valueText   // in the instance's charset
 	valueUTF8   // text whose charset is UTF-8
 	valueBinary // bytes as ISO-8859-1
+	valueUUID   // of MariaDB
+	valueInet   // of MariaDB: an address of a bytes
 	valueJSON
 	valueInflateText   // MariaDB COMPRESSED
 	valueInflateBinary // MariaDB COMPRESSED
@@ -127,13 +129,14 @@ func Compile(t *schema.Table, m *event.TableMap, o Options) *Codec {
 	}
 	c.header = appendString(appendString(nil, 0x42, t.Schema), 0x4a, t.Name)
 	c.tableID = appendVarint(append(c.tableID, 0x08), m.TableID)
+	known := t.All()
 	for i, mc := range m.Columns {
 		sc := &schema.Column{}
-		if i < len(t.Columns) {
-			sc = &t.Columns[i]
+		if i < len(known) {
+			sc = &known[i]
 		}
 		c.columns[i] = compileColumn(i, mc, sc, o)
-		c.columns[i].hidden = i >= len(t.Columns) || o.Shown != nil && !o.Shown(sc.Name)
+		c.columns[i].hidden = i >= len(known) || o.Shown != nil && !o.Shown(sc.Name)
 		c.names[i] = sc.Name
 		if c.columns[i].json {
 			c.columns[i].a = c.json
@@ -227,6 +230,10 @@ func compileColumn(index int, mc event.Column, sc *schema.Column, o Options) col
 			prefixed(1)
 		}
 		switch {
+		case o.MariaDB && mc.Type == event.ColString && typeText == "uuid":
+			c.value, sqlType = valueUUID, sqlChar
+		case o.MariaDB && mc.Type == event.ColString && (typeText == "inet4" || typeText == "inet6"):
+			c.value, c.a, sqlType = valueInet, meta, sqlChar
 		case strings.Contains(typeText, "binary"):
 			binary()
 		case mc.Type == event.ColString:
@@ -327,7 +334,8 @@ func isText(typeText string) bool {
 func columnHead(index, sqlType int, sc *schema.Column) []byte {
 	b := appendVarint([]byte{0x08}, uint64(index))
 	b = appendVarint(append(b, 0x10), uint64(int64(sqlType)))
-	b = appendString(b, 0x1a, sc.Name)
+	// Canal takes names from the text of a statement and leaves quotes in them doubled.
+	b = appendString(b, 0x1a, strings.ReplaceAll(sc.Name, "`", "``"))
 	key := byte(0)
 	if sc.Key {
 		key = 1

@@ -39,11 +39,12 @@ func list(columns []string) string {
 // optional metadata adds. The error is a *MismatchError.
 func Fit(t *schema.Table, m *event.TableMap, o *event.Optional) error {
 	reason := ""
-	if n := len(m.Columns) - HiddenColumns(t, m); n != len(t.Columns) {
+	columns := t.All()
+	if n := len(m.Columns) - hiddenColumns(t, m); n != len(columns) {
 		reason = "the number of columns differs"
 	}
-	for i := 0; reason == "" && i < len(t.Columns); i++ {
-		reason = differs(&t.Columns[i], i, m.Columns[i], o)
+	for i := 0; reason == "" && i < len(columns); i++ {
+		reason = differs(&columns[i], i, m.Columns[i], o)
 	}
 	if reason == "" {
 		reason = keyDiffers(t, o)
@@ -55,20 +56,21 @@ func Fit(t *schema.Table, m *event.TableMap, o *event.Optional) error {
 	for i := range m.Columns {
 		e.Binlog = append(e.Binlog, describe(i, m.Columns[i], o))
 	}
-	for _, c := range t.Columns {
+	for _, c := range columns {
 		e.Known = append(e.Known, c.Name+" "+c.Type)
 	}
 	return e
 }
 
-// HiddenColumns is how many columns at the end of the map are no columns of the
+// hiddenColumns is how many columns at the end of the map are no columns of the
 // table: MariaDB keeps a number for each unique key over a whole text or by hash.
-func HiddenColumns(t *schema.Table, m *event.TableMap) int {
-	hidden := len(m.Columns) - len(t.Columns)
+func hiddenColumns(t *schema.Table, m *event.TableMap) int {
+	known := len(t.All())
+	hidden := len(m.Columns) - known
 	if hidden <= 0 || t.HashKeys < hidden {
 		return 0
 	}
-	for _, c := range m.Columns[len(t.Columns):] {
+	for _, c := range m.Columns[known:] {
 		if c.Type != event.ColLongLong {
 			return 0
 		}

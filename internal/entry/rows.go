@@ -36,6 +36,9 @@ type rowState struct {
 	prefix        int   // length of the last entry's bytes before its rows, a guess for the next
 }
 
+// inet4Bytes is the size of an INET4; the others are INET6.
+const inet4Bytes = 4
+
 // errImage is what a row image that ends inside a value gives.
 var errImage = errors.New("row image ends inside a value")
 
@@ -446,6 +449,13 @@ func (w *Worker) renderValue(b []byte, c *Codec, col *column, i int, raw []byte,
 		return c.charset.Append(b, raw)
 	case valueBinary:
 		return render.Latin1(b, raw)
+	case valueUUID:
+		return render.UUID(b, raw)
+	case valueInet:
+		if col.a == inet4Bytes {
+			return render.INET4(b, raw)
+		}
+		return render.INET6(b, raw)
 	case valueJSON:
 		return w.renderJSON(b, c, i, raw, partial)
 	case valueInflateText, valueInflateBinary:

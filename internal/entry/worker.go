@@ -159,27 +159,27 @@ func (w *Worker) event(b []byte, e *Event, raw []byte) ([]byte, error) {
 	case KindStatement:
 		return w.statement(b, e, raw)
 	case KindRowsQuery:
-		return w.query(b, e, w.text(event.RowsQueryText(raw)), false), nil
+		return w.rowsQuery(b, e, w.text(event.RowsQueryText(raw))), nil
 	case KindAnnotate:
-		return w.query(b, e, w.text(event.AnnotateText(raw)), true), nil
+		return w.query(b, e, w.text(event.AnnotateText(raw))), nil
 	case KindUserVar:
 		v, err := event.ParseUserVar(raw)
 		if err != nil {
 			return b, err
 		}
-		return w.query(b, e, w.userVar(v), true), nil
+		return w.query(b, e, w.userVar(v)), nil
 	case KindIntVar:
 		v, err := event.IntVar(raw)
 		if err != nil {
 			return b, err
 		}
-		return w.query(b, e, strconv.AppendInt([]byte("SET INSERT_ID = "), int64(v), 10), true), nil
+		return w.query(b, e, strconv.AppendInt([]byte("SET INSERT_ID = "), int64(v), 10)), nil
 	case KindRand:
 		s1, s2, err := event.Rand(raw)
 		if err != nil {
 			return b, err
 		}
-		return w.query(b, e, fmt.Appendf(nil, "SET SESSION rand_seed1 = %d , rand_seed2 = %d", s1, s2), true), nil
+		return w.query(b, e, fmt.Appendf(nil, "SET SESSION rand_seed1 = %d , rand_seed2 = %d", s1, s2)), nil
 	case KindHeartbeat:
 		w.item(e, Heartbeat, 0, len(b), len(b))
 		return b, nil
@@ -246,13 +246,21 @@ func (w *Worker) marker(b []byte, e *Event, t Type, body []byte) []byte {
 	return w.entry(b, e, emptyNames, t, 0, body)
 }
 
-// query is the entry of a statement that only accompanies row changes. Canal
-// leaves the table name of a ROWS_QUERY out when it knows none.
-func (w *Worker) query(b []byte, e *Event, sql []byte, tableName bool) []byte {
+// query is the entry of a statement that only accompanies row changes.
+func (w *Worker) query(b []byte, e *Event, sql []byte) []byte {
+	return w.accompany(b, e, emptyNames, sql)
+}
+
+// rowsQuery is that of a ROWS_QUERY: its table's name is left out when it is not known.
+func (w *Worker) rowsQuery(b []byte, e *Event, sql []byte) []byte {
 	names := emptyNames[:2]
-	if tableName {
-		names = emptyNames
+	if e.Statement != nil {
+		names = e.Statement.names
 	}
+	return w.accompany(b, e, names, sql)
+}
+
+func (w *Worker) accompany(b []byte, e *Event, names, sql []byte) []byte {
 	return w.entry(b, e, names, RowData, EventQuery, appendBytes([]byte{0x10, byte(EventQuery)}, 0x5a, sql))
 }
 

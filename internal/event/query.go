@@ -261,3 +261,32 @@ func ParseSession(status []byte) Session {
 	}
 	return s
 }
+
+// Bits of a MariaDB GTID event.
+const (
+	mariaGroupCommit = 2
+	mariaXA          = 64 | 128
+	mariaStartAlter  = 2 // of the extra flags
+	mariaUndoAlter   = 8
+)
+
+// MariaAlterUnsettled tells whether a MariaDB GTID event stands before the begin
+// of an ALTER in two phases (binlog_alter_two_phase), or before its undoing: the
+// statement behind it has not changed anything.
+func MariaAlterUnsettled(b []byte) bool {
+	const flagsAt = HeaderLen + 12
+	if len(b) <= flagsAt {
+		return false
+	}
+	at := flagsAt + 1
+	if b[flagsAt]&mariaGroupCommit != 0 {
+		at += 8
+	}
+	if b[flagsAt]&mariaXA != 0 {
+		if len(b) < at+6 {
+			return false
+		}
+		at += 6 + int(b[at+4]) + int(b[at+5])
+	}
+	return at < len(b) && b[at]&(mariaStartAlter|mariaUndoAlter) != 0
+}

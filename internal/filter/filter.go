@@ -24,6 +24,7 @@ const (
 
 // Filter is a compiled list.
 type Filter struct {
+	list  string
 	re    *regexp2.Regexp // nil for an empty list
 	cache sync.Map        // name → bool
 	size  struct {
@@ -39,7 +40,7 @@ func New(list string) (*Filter, error) {
 	}
 	items := Split(list)
 	if len(items) == 0 {
-		return &Filter{}, nil
+		return &Filter{list: list}, nil
 	}
 	slices.SortStableFunc(items, func(a, b string) int { return len(b) - len(a) })
 	wrapped := make([]string, len(items))
@@ -57,7 +58,7 @@ func New(list string) (*Filter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pattern list %q: %w", list, err)
 	}
-	return &Filter{re: re}, nil
+	return &Filter{list: list, re: re}, nil
 }
 
 // leadingQuantifiers stand at the start of a pattern such as "*.*". Canal's
@@ -79,6 +80,9 @@ func compile(pattern string) (*regexp2.Regexp, error) {
 	re.MatchTimeout = matchTimeout
 	return re, nil
 }
+
+// String is the list as it was given.
+func (f *Filter) String() string { return f.list }
 
 // Empty tells whether the list had no item.
 func (f *Filter) Empty() bool { return f == nil || f.re == nil }

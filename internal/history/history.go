@@ -28,6 +28,7 @@ import (
 
 // Known is a structure and where it comes from.
 type Known struct {
+	// Table is nil for one that exists, or may exist, and whose columns are not known.
 	Table *schema.Table
 	// Until is zero for a structure that statements of the binlog made. One that
 	// was read from the source is that of the source at this place: statements
@@ -35,8 +36,8 @@ type Known struct {
 	Until position.Position
 }
 
-// Change is what a statement did to one table. A nil side is not known, or there
-// was no such table.
+// Change is what a statement did to one table. A nil side says that there was no
+// such table, as far as is known.
 type Change struct {
 	Name          schema.Name
 	Before, After *Known
@@ -60,6 +61,7 @@ type History struct {
 	size   int // of records
 	newest int64
 	seen   string // the last binlog file that was begun
+	whole  string // see Complete
 }
 
 // slot holds a structure as it was written until somebody asks for it.
@@ -93,6 +95,7 @@ var (
 	bucketRecords = []byte("statements")
 	keySource     = []byte("source")
 	keySeen       = []byte("seen")
+	keyWhole      = []byte("complete")
 )
 
 // Open reads a history's file, which need not exist yet. An empty path makes a
@@ -210,10 +213,10 @@ func whole(db *bolt.DB, path string) error {
 // load reads the structures in force.
 func (h *History) load() error {
 	clear(h.tables)
-	h.size, h.newest, h.seen = 0, 0, ""
+	h.size, h.newest, h.seen, h.whole = 0, 0, "", ""
 	return h.view(func(tx *bolt.Tx) error {
 		if b := tx.Bucket(bucketState); b != nil {
-			h.seen = string(b.Get(keySeen))
+			h.seen, h.whole = string(b.Get(keySeen)), string(b.Get(keyWhole))
 		}
 		if b := tx.Bucket(bucketRecords); b != nil {
 			h.size = b.Stats().KeyN
@@ -263,28 +266,48 @@ func (h *History) name(n schema.Name) schema.Name {
 
 // Get returns the structure in force, or nil when none is known.
 func (h *History) Get(n schema.Name) *Known {
+	if k := h.state(n); k != nil && k.Table != nil {
+		return k
+	}
+	return nil
+}
+
+// Has tells whether there is a table, or may be one.
+func (h *History) Has(n schema.Name) bool { return h.state(n) != nil }
+
+func (h *History) state(n schema.Name) *Known {
 	s := h.tables[h.name(n)]
 	if s == nil {
 		return nil
 	}
 	if s.known == nil {
 		k := new(Known)
-		if json.Unmarshal(s.raw, k) != nil || k.Table == nil { // it was valid JSON, but is none of ours
-			delete(h.tables, h.name(n))
-			return nil
+		if json.Unmarshal(s.raw, k) != nil { // it was valid JSON, but is none of ours
+			*k = Known{}
 		}
 		s.known, s.raw = k, nil
 	}
 	return s.known
 }
 
-// Table returns the structure in force; it serves ddl's catalog.
-func (h *History) Table(n schema.Name) (*schema.Table, bool) {
-	k := h.Get(n)
-	if k == nil {
-		return nil, false
+// Complete is the name of the filter all of whose tables are known, so that one
+// that is missing does not exist; empty when none is.
+func (h *History) Complete() string { return h.whole }
+
+// SetComplete notes that the structures of all tables that a filter lets pass are known.
+func (h *History) SetComplete(filter string) error {
+	err := h.update(func(tx *bolt.Tx) error {
+		state, err := tx.CreateBucketIfNotExists(bucketState)
+		if err != nil {
+			return err
+		}
+		return state.Put(keyWhole, []byte(filter))
+	})
+	if err != nil {
+		return fmt.Errorf("structure history: %w", err)
 	}
-	return k.Table, true
+	h.whole = filter
+	return nil
 }
 
 // Tables lists the tables of a schema whose structure is known.
@@ -331,7 +354,7 @@ func (h *History) Forget(names []schema.Name) error {
 	var changes []Change
 	for _, n := range names {
 		if h.Get(n) != nil {
-			changes = append(changes, Change{Name: n})
+			changes = append(changes, Change{Name: n, After: &Known{}})
 		}
 	}
 	if len(changes) == 0 {

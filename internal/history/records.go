@@ -25,7 +25,7 @@ func (h *History) Record(r Record) error {
 		r.Statement = strings.ToValidUTF8(r.Statement[:mostStatementBytes], "") + " …"
 	}
 	for i := range r.Changes {
-		r.Changes[i].Before = h.Get(r.Changes[i].Name)
+		r.Changes[i].Before = h.state(r.Changes[i].Name)
 	}
 	dropped := 0
 	err := h.update(func(tx *bolt.Tx) error {
@@ -122,8 +122,8 @@ func (h *History) Begin(source string, from position.Position) (Rewound, error) 
 			return h.reset(tx)
 		}
 		if w.Moved {
-			h.seen = ""
-			if err := state.Delete(keySeen); err != nil {
+			h.seen, h.whole = "", ""
+			if err := errors.Join(state.Delete(keySeen), state.Delete(keyWhole)); err != nil {
 				return err
 			}
 		}
@@ -196,9 +196,9 @@ func (h *History) reset(tx *bolt.Tx) error {
 		}
 	}
 	clear(h.tables)
-	h.size, h.newest, h.seen = 0, 0, ""
+	h.size, h.newest, h.seen, h.whole = 0, 0, "", ""
 	if state := tx.Bucket(bucketState); state != nil {
-		return state.Delete(keySeen)
+		return errors.Join(state.Delete(keySeen), state.Delete(keyWhole))
 	}
 	return nil
 }

@@ -148,6 +148,7 @@ func New(cfg Config, keeper meta.Keeper, log *zap.Logger) (*Instance, error) {
 	i.host = host
 	i.mu.white = white
 	i.cfg.Source.SkipTable = i.skipTable
+	i.cfg.Source.FilterName = i.filterName
 	i.cfg.Source.ShownColumns = func(schema, table string) func(string) bool {
 		return filter.Shown(cfg.Fields, cfg.BlackFields, schema, table)
 	}
@@ -161,6 +162,13 @@ func (i *Instance) skipTable(schema, table string) bool {
 	white := i.mu.white
 	i.mu.Unlock()
 	return !filter.Passes(white, i.black, schema+"."+table)
+}
+
+// filterName names the lists that skipTable applies.
+func (i *Instance) filterName() string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.mu.white.String() + "\n" + i.black.String()
 }
 
 // Run loads the metadata and follows the source until the context is done,

@@ -24,6 +24,20 @@ type Table struct {
 	// HashKeys is how many unique keys a MariaDB keeps by a number of their own,
 	// which stands in row images behind the columns.
 	HashKeys int `json:",omitempty"`
+	// Versioned is true for a table whose versions MariaDB keeps by columns that
+	// nobody declared; they stand in row images behind the columns. See All.
+	Versioned bool `json:",omitempty"`
+}
+
+// versions are the columns that MariaDB adds to a table WITH SYSTEM VERSIONING.
+var versions = []Column{{Name: "row_start", Type: "timestamp(6)"}, {Name: "row_end", Type: "timestamp(6)"}}
+
+// All are the columns of the table's row images, those included that nobody declared.
+func (t *Table) All() []Column {
+	if !t.Versioned {
+		return t.Columns
+	}
+	return append(t.Columns[:len(t.Columns):len(t.Columns)], versions...)
 }
 
 // CleanType turns the COLUMN_TYPE of information_schema into the text that

@@ -90,8 +90,9 @@ func TestStatusFollows(t *testing.T) {
 func TestStatusOfTrouble(t *testing.T) {
 	each(t, func(t *testing.T, s *harness.Server) {
 		sc := newScene(t, s, "status2", 4702)
+		sc.exec(idTable, "CREATE TABLE gone (id INT PRIMARY KEY)")
 		file, offset := place(t, s)
-		sc.exec(idTable, "CREATE TABLE gone (id INT PRIMARY KEY)", "INSERT INTO gone VALUES (1)", "DROP TABLE gone")
+		sc.exec("INSERT INTO gone VALUES (1)", "DROP TABLE gone")
 		sc.config.Start = binlog.StartConfig{File: file, Offset: offset}
 		sc.config.RetryMax = 100 * time.Millisecond
 		sc.c = start(t, "", sc.config)
