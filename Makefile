@@ -10,10 +10,11 @@ MATRIX := mysql-9.7,mysql-8.0,mysql-5.6,mysql-5.5,mariadb-10.11,mariadb-11.4,mar
 UNIT := $(shell $(GO) list ./... 2>/dev/null | grep -v /test/)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 FUZZ_TIME ?= 10s
+SOAK_SECONDS ?= 600
 comma := ,
 
 .DEFAULT_GOAL := help
-.PHONY: help build test unit lint fmt generate fuzz parts integration conformance fault golden matrix bench demo dist deb cover check clean
+.PHONY: help build test unit lint fmt generate fuzz parts integration conformance fault golden truth soak matrix bench demo dist deb cover check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -62,6 +63,12 @@ fault: parts ## kill, cut and starve the real binary
 golden: ## replay recorded scripts and compare with what Canal's Java server sent
 	test/parts/get.sh mysql-9.7 mariadb-10.11
 	$(GO) test -count=1 -timeout 10m ./test/golden
+
+truth: parts ## tables rebuilt from the stream against the database: SEED=7 or SEEDS=1-200, SERVER=mysql-9.7
+	CANALD_TEST_SOURCES=$(or $(SERVER),$(SOURCES)) CANALD_TRUTH_SEEDS=$(or $(SEED),$(SEEDS)) $(GO) test -v -count=1 -timeout 120m -run TestTruth ./test/truth
+
+soak: parts ## seeds of truth for SOAK_SECONDS on each server
+	CANALD_TEST_SOURCES=$(or $(SERVER),$(SOURCES)) CANALD_TRUTH_SECONDS=$(SOAK_SECONDS) $(GO) test -v -count=1 -timeout 600m -run TestTruth ./test/truth
 
 matrix: ## the integration tests on all seven versions, with a table at the end
 	test/parts/get.sh $(subst $(comma), ,$(MATRIX))

@@ -142,6 +142,20 @@ func (c *Canald) Stop(t testing.TB) {
 	c.process = nil
 }
 
+// Pause stops the process's clock, as it were, until Resume: what happens at the
+// source meanwhile reaches it late.
+func (c *Canald) Pause(t testing.TB) { c.signal(t, syscall.SIGSTOP) }
+
+// Resume lets a paused process go on.
+func (c *Canald) Resume(t testing.TB) { c.signal(t, syscall.SIGCONT) }
+
+func (c *Canald) signal(t testing.TB, s syscall.Signal) {
+	t.Helper()
+	if err := c.process.cmd.Process.Signal(s); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Log is the end of what the process printed.
 func (c *Canald) Log() string { return tail(filepath.Join(c.Home, "canald.out")) }
 
