@@ -39,7 +39,7 @@ func (s *stream) compile(ctx context.Context, h event.Header, m *mapped, tm *eve
 	var mismatch *entry.MismatchError
 	switch {
 	case err == nil:
-		opts := entry.Options{Charset: s.r.cfg.Charset, MariaDB: s.r.meta.maria}
+		opts := entry.Options{Charset: s.r.cfg.Charset, MariaDB: s.r.meta.maria, Optional: &o}
 		if s.r.cfg.ShownColumns != nil {
 			opts.Shown = s.r.cfg.ShownColumns(m.name.Schema, m.name.Table)
 		}

@@ -108,7 +108,10 @@ func (p *parser) typeFlags(base, args string) string {
 			p.alien = true
 			base = byteType(base)
 		case p.accept("CHARACTER", "SET"), p.accept("CHAR", "SET"), p.accept("CHARSET"):
-			p.alien = p.alien || enum && p.isWord("BINARY")
+			if p.isWord("BINARY") {
+				p.alien = p.alien || enum
+				base = byteType(base)
+			}
 			p.next()
 		default:
 			if n, err := strconv.Atoi(strings.Trim(args, "()")); err == nil && n > maxFloatDigits && strings.EqualFold(base, "FLOAT") {

@@ -131,7 +131,7 @@ func TestCreateTable(t *testing.T) {
 		},
 		{
 			"CREATE TABLE t (a INTEGER, b TEXT(100), c LONG, d nvarchar(3), e SERIAL, f TIMESTAMP(3), g char(3) character set binary, h VARCHAR(3) CHARSET latin1 COLLATE latin1_bin NOT NULL)", mysql,
-			"a INTEGER, b TEXT(100), c LONG, d nvarchar(3), e SERIAL (unsigned), f TIMESTAMP(3), g char(3), h VARCHAR(3)",
+			"a INTEGER, b TEXT(100), c LONG, d nvarchar(3), e SERIAL (unsigned), f TIMESTAMP(3), g binary(3), h VARCHAR(3)",
 		},
 		{
 			"CREATE TABLE t (a CHAR VARYING(3), b CHARACTER VARYING (4), c NATIONAL CHAR(5), d NATIONAL VARCHAR(6), e NCHAR(7), f NCHAR VARCHAR(8), g NATIONAL CHARACTER VARYING(9), h LONG VARCHAR, i LONG VARBINARY, j VARCHARACTER(2))", mysql,

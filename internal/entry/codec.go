@@ -13,6 +13,9 @@ type Options struct {
 	Charset *render.Charset // of text columns and names; nil is UTF-8
 	MariaDB bool            // the source is a MariaDB
 
+	// Optional is what the table map says beside the types; nil is nothing.
+	Optional *event.Optional
+
 	// Shown tells whether clients get a column of the table; nil shows all.
 	Shown func(column string) bool
 }
@@ -178,6 +181,8 @@ func compileColumn(index int, mc event.Column, sc *schema.Column, o Options) col
 	}
 	binary := func() { c.value, sqlType = valueBinary, sqlBlob }
 	meta := int(mc.Meta)
+	// Characters in the character set binary are bytes, whatever they were declared as.
+	isBytes := o.Optional != nil && o.Optional.Collations != nil && o.Optional.Collations[index] == binaryCollation
 	switch mc.Type {
 	case event.ColTiny:
 		integer(1, sqlTinyint, sqlSmallint)
@@ -234,7 +239,7 @@ func compileColumn(index int, mc event.Column, sc *schema.Column, o Options) col
 			c.value, sqlType = valueUUID, sqlChar
 		case o.MariaDB && mc.Type == event.ColString && (typeText == "inet4" || typeText == "inet6"):
 			c.value, c.a, sqlType = valueInet, meta, sqlChar
-		case strings.Contains(typeText, "binary"):
+		case strings.Contains(typeText, "binary"), isBytes:
 			binary()
 		case mc.Type == event.ColString:
 			text(sqlChar)
@@ -243,7 +248,7 @@ func compileColumn(index int, mc event.Column, sc *schema.Column, o Options) col
 		}
 	case event.ColBlob, event.ColTinyBlob, event.ColMediumBlob, event.ColLongBlob:
 		prefixed(meta)
-		if isText(typeText) {
+		if isText(typeText) && !isBytes {
 			text(sqlClob)
 		} else {
 			binary()
@@ -260,13 +265,13 @@ func compileColumn(index int, mc event.Column, sc *schema.Column, o Options) col
 			prefixed(2)
 		}
 		c.value, sqlType = valueInflateText, sqlVarchar
-		if strings.Contains(typeText, "binary") {
+		if strings.Contains(typeText, "binary") || isBytes {
 			c.value, sqlType = valueInflateBinary, sqlBlob
 		}
 	case event.ColMariaBlobCompr:
 		prefixed(meta)
 		c.value, sqlType = valueInflateBinary, sqlBlob
-		if isText(typeText) {
+		if isText(typeText) && !isBytes {
 			c.value, sqlType = valueInflateText, sqlClob
 		}
 	default:

@@ -184,7 +184,7 @@ func (p *Printer) textRow(h *canalpb.Header, t canalpb.EventType, r *canalpb.Row
 
 func (p *Printer) values(b *strings.Builder, columns []*canalpb.Column) {
 	for _, c := range columns {
-		b.WriteString(" " + printable(c.GetName(), 0) + "=" + p.value(c))
+		b.WriteString(" " + printable(columnName(c), 0) + "=" + p.value(c))
 	}
 }
 
@@ -194,14 +194,14 @@ func (p *Printer) changes(b *strings.Builder, r *canalpb.RowData) {
 	for _, c := range r.GetBeforeColumns() {
 		old[c.GetIndex()] = c
 		if c.GetIsKey() { // an image may leave out what is the same in the other one
-			b.WriteString(" " + printable(c.GetName(), 0) + "=" + p.value(c))
+			b.WriteString(" " + printable(columnName(c), 0) + "=" + p.value(c))
 		}
 	}
 	for _, c := range r.GetAfterColumns() {
 		if !c.GetUpdated() {
 			continue
 		}
-		b.WriteString(" " + printable(c.GetName(), 0) + ": ")
+		b.WriteString(" " + printable(columnName(c), 0) + ": ")
 		if before := old[c.GetIndex()]; before != nil {
 			b.WriteString(p.value(before) + " ")
 		}

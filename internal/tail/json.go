@@ -81,7 +81,7 @@ func jsonImage(columns []*canalpb.Column) string {
 	}
 	var o object
 	for _, c := range columns {
-		o.add(c.GetName(), jsonValue(c))
+		o.add(columnName(c), jsonValue(c))
 	}
 	return o.String()
 }
@@ -109,7 +109,7 @@ func jsonRow(h *canalpb.Header, t canalpb.EventType, r *canalpb.RowData) string 
 	keys := []string{}
 	for _, c := range columns {
 		if c.GetIsKey() {
-			keys = append(keys, quoted(c.GetName()))
+			keys = append(keys, quoted(columnName(c)))
 		}
 	}
 	o := jsonHead(h, t.String(), h.GetSchemaName(), h.GetTableName())

@@ -45,7 +45,7 @@ func sqlValue(c *canalpb.Column) string {
 // sqlMatch compares a column with its value. Beside a key that is enough as the
 // server compares; without one, rows that a collation takes for equal differ.
 func sqlMatch(c *canalpb.Column, exact bool) string {
-	name := quoteName(c.GetName())
+	name := quoteName(columnName(c))
 	value := sqlValue(c)
 	if c.GetIsNull() {
 		return name + " IS NULL"
@@ -75,7 +75,7 @@ func sqlRow(h *canalpb.Header, t canalpb.EventType, r *canalpb.RowData) string {
 	case canalpb.EventType_INSERT:
 		var names, values []string
 		for _, c := range r.GetAfterColumns() {
-			names, values = append(names, quoteName(c.GetName())), append(values, sqlValue(c))
+			names, values = append(names, quoteName(columnName(c))), append(values, sqlValue(c))
 		}
 		return "INSERT INTO " + table + " (" + strings.Join(names, ", ") + ") VALUES (" + strings.Join(values, ", ") + ");"
 	case canalpb.EventType_DELETE:
@@ -85,7 +85,7 @@ func sqlRow(h *canalpb.Header, t canalpb.EventType, r *canalpb.RowData) string {
 	var set []string
 	for _, c := range r.GetAfterColumns() {
 		if c.GetUpdated() {
-			set = append(set, quoteName(c.GetName())+" = "+sqlValue(c))
+			set = append(set, quoteName(columnName(c))+" = "+sqlValue(c))
 		}
 	}
 	if len(set) == 0 {

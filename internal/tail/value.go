@@ -28,6 +28,9 @@ const (
 // sqlBlob is java.sql.Types.BLOB: the value's bytes are carried as ISO-8859-1.
 const sqlBlob = 2004
 
+// columnName is the column's real name: Canal leaves quotes in it doubled.
+func columnName(c *canalpb.Column) string { return strings.ReplaceAll(c.GetName(), "``", "`") }
+
 // typeName is the first word of a column's type, in lower case.
 func typeName(c *canalpb.Column) string {
 	t := c.GetMysqlType()

@@ -116,7 +116,6 @@ var ddlSteps = []ddlStep{
 	{sql: "ALTER TABLE ver ADD s VARCHAR(20), DEFAULT CHARACTER SET utf8"},
 	{sql: "ALTER TABLE ver CONVERT TO CHARACTER SET latin1 COLLATE latin1_bin"},
 	{sql: "ALTER TABLE ver ADD x TEXT"},
-	{sql: "ALTER TABLE ver CONVERT TO CHARACTER SET utf8", unknown: true},
 	{sql: "ALTER TABLE ver CONVERT TO CHARACTER SET binary", unknown: true},
 	{sql: "SET SESSION sql_mode='ANSI_QUOTES,NO_BACKSLASH_ESCAPES'"},
 	{sql: `CREATE TABLE "an""si" ("a""b" INT, b VARCHAR(9) DEFAULT 'c:\', c ENUM('x','y\'), PRIMARY KEY ("a""b"))`},

@@ -105,8 +105,8 @@ func TestStatementsOfRows(t *testing.T) {
 			on = "SET binlog_annotate_row_events=ON"
 		}
 		sc.exec(on, "INSERT INTO t VALUES (1)", "DELETE /* 漢 */ FROM t")
-		equal(t, story(t, sc.entries()), slices.Concat(transaction(s, "QUERY: INSERT INTO t VALUES (1)", "t INSERT id=1"),
-			transaction(s, "QUERY: DELETE /* 漢 */ FROM t", "t DELETE id=1")))
+		equal(t, story(t, sc.entries()), slices.Concat(transaction(s, "QUERY t: INSERT INTO t VALUES (1)", "t INSERT id=1"),
+			transaction(s, "QUERY t: DELETE /* 漢 */ FROM t", "t DELETE id=1")))
 	})
 }
 
@@ -173,7 +173,7 @@ func TestWideAndOddTables(t *testing.T) {
 		for _, r := range sc.rows() {
 			got = append(got, r.String())
 		}
-		equal(t, got, []string{"o'r\"d er-`表 INSERT i'd=1 名 `前=😀漢é sélect=NULL c;d=x", want})
+		equal(t, got, []string{"o'r\"d er-`表 INSERT i'd=1 名 ``前=😀漢é sélect=NULL c;d=x", want})
 	})
 }
 
