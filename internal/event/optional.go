@@ -68,7 +68,7 @@ func ParseOptional(m *TableMap) (Optional, error) {
 	return o, nil
 }
 
-// IsNumber tells whether the type has a bit for its sign in the metadata.
+// IsNumber tells whether the type may be UNSIGNED.
 func (t ColumnType) IsNumber() bool {
 	switch t {
 	case ColTiny, ColShort, ColInt24, ColLong, ColLongLong, ColNewDecimal, ColFloat, ColDouble:
@@ -90,13 +90,13 @@ func (o *Optional) signedness(columns []Column, bits []byte) error {
 	o.Unsigned = make([]bool, len(columns))
 	at := 0
 	for i, c := range columns {
-		if !c.Type.IsNumber() {
+		if !c.Type.IsNumber() && c.Type != ColYear { // a YEAR has a bit, which says nothing
 			continue
 		}
 		if at/8 >= len(bits) {
 			return ErrShort
 		}
-		o.Unsigned[i] = bits[at/8]&(0x80>>(at%8)) != 0
+		o.Unsigned[i] = c.Type != ColYear && bits[at/8]&(0x80>>(at%8)) != 0
 		at++
 	}
 	return nil
