@@ -130,6 +130,22 @@ var spellings = []spelling{
 	{"SET('a','b','c')", nil},
 	{"SET ('p q','(', 'DEFAULT')", nil},
 	{"ENUM('unsigned','binary')", nil},
+	{"DECIMAL ( 8 , 3 )", nil},
+	{"VARCHAR ( 20 )", nil},
+	{"BIGINT(20)UNSIGNED", nil},
+	{"INT UNSIGNED ZEROFILL", nil},
+	{"INT ZEROFILL UNSIGNED", nil},
+	{"TINYINT SIGNED", nil},
+	{"ENUM ( 'a' , 'b' )", nil},
+	{"varchar(20)/* c */", nil},
+	{"ENUM('a','b') CHARACTER SET latin1", nil},
+	{"SET('1','2') COLLATE latin1_bin", nil},
+	{"BIT ( 3 )", nil},
+	{"VARCHAR(20) CHARACTER SET 'latin1'", nil},
+	{"TEXT COLLATE 'utf8mb4_bin'", modern},
+	{"TINYTEXT CHARSET ascii", nil},
+	{"INT1", nil},
+	{"INT3 UNSIGNED", nil},
 	{"GEOMETRY", nil},
 	{"POINT", nil},
 	{"POLYGON", nil},
@@ -159,7 +175,7 @@ func (g *generator) typeText() string {
 func (g *generator) definition(existing []column) string {
 	if (g.v.MySQL() && g.v.AtLeast(5, 7) || !g.v.MySQL()) && g.one(14) {
 		if base := g.baseColumn(existing); base != "" {
-			return fmt.Sprintf("INT%s AS (%s + 1) %s", pick(g, []string{"", " GENERATED ALWAYS"}), base, pick(g, []string{"VIRTUAL", "STORED"}))
+			return fmt.Sprintf("INT%s AS (%s + 1) %s", pick(g, []string{"", " GENERATED ALWAYS"}), base, g.generatedKind())
 		}
 	}
 	d := g.typeText()
@@ -173,8 +189,21 @@ func (g *generator) definition(existing []column) string {
 		d += " DEFAULT CURRENT_TIMESTAMP(6) ON UPDATE CURRENT_TIMESTAMP(6)"
 	case strings.HasPrefix(upper, "TIMESTAMP(2)") && g.one(2):
 		d += " DEFAULT NOW(2) ON UPDATE NOW(2)"
+	case strings.Contains(upper, "BIT(9)"):
+		d += " DEFAULT b'101'"
+	case strings.HasPrefix(upper, "ENUM('A','B')") && !strings.Contains(upper, "SET"):
+		d += " NOT NULL DEFAULT 'b'"
+	case strings.HasPrefix(upper, "DATE") && len(upper) == 4 && g.one(2):
+		d += " NOT NULL DEFAULT '2000-01-01'"
+	case strings.Contains(upper, "DOUBLE") && g.one(3):
+		d += " DEFAULT -1.5e3"
+	case g.v.MySQL() && g.v.AtLeast(8, 0) && (upper == "JSON" || upper == "TEXT" || upper == "BLOB") && g.one(2):
+		d += pick(g, []string{" DEFAULT ('[1, 2]')", " DEFAULT (CONCAT('[', '1', ', 2', ']'))"})
 	case g.one(5) && !strings.HasSuffix(d, "NULL"):
 		d += " NULL"
+	}
+	if g.v.MySQL() && g.v.AtLeast(8, 0) && g.one(30) {
+		d += pick(g, []string{" CHECK (1 < 2)", " CONSTRAINT CHECK ((1) < (2)) NOT ENFORCED", " CHECK (')' <> 'x, DROP COLUMN y')"})
 	}
 	if g.one(8) {
 		d += " COMMENT " + g.text(pick(g, []string{"a, b) c", "it's; x", "PRIMARY KEY", "中文", "/* c */ -- d", "INVISIBLE", "\"q\""}))
@@ -191,6 +220,18 @@ func (g *generator) definition(existing []column) string {
 		d += " INVISIBLE"
 	}
 	return d
+}
+
+// generatedKind says how a generated column is kept. MariaDB 10.2's binlog has
+// NULL for what it does not store.
+func (g *generator) generatedKind() string {
+	switch {
+	case !g.v.MySQL() && !g.v.AtLeast(10, 3):
+		return "PERSISTENT"
+	case g.one(2):
+		return "VIRTUAL"
+	}
+	return "STORED"
 }
 
 // baseColumn is an integer column that another can be computed from.

@@ -72,12 +72,26 @@ func (g *generator) next(now snapshot) []line {
 	names := now.names()
 	switch {
 	case len(names) == 0 || len(names) < 5 && g.one(6):
-		return append(lines, g.create(now)...)
+		lines = append(lines, g.create(now)...)
 	case g.one(3):
-		return append(lines, g.change(now)...)
+		lines = append(lines, g.change(now)...)
 	default:
-		return append(lines, g.transaction(now)...)
+		lines = append(lines, g.transaction(now)...)
 	}
+	if !calm {
+		return lines
+	}
+	var waiting []line
+	for _, l := range lines {
+		switch l.kind {
+		case ddl:
+			waiting = append(waiting, line{actionDrain, action}, l)
+		case dml, quiet:
+			waiting = append(waiting, l)
+		case action:
+		}
+	}
+	return waiting
 }
 
 func (g *generator) begin() []line {
@@ -96,6 +110,12 @@ func (g *generator) begin() []line {
 	if g.one(5) {
 		g.ansi = true
 		set("SET SESSION sql_mode='ANSI_QUOTES,NO_BACKSLASH_ESCAPES'")
+	}
+	if g.one(15) {
+		set("SET NAMES latin1")
+	}
+	if g.one(8) {
+		set("SET SESSION autocommit=0")
 	}
 	if g.one(6) {
 		set("USE " + backQuote(g.schemas[1]))
@@ -134,10 +154,12 @@ var (
 	keyword   = regexp.MustCompile(`^[A-Z]+$`)
 	plainName = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
 	reserved  = []string{"select", "order", "table", "key", "primary", "index", "group", "from", "add", "column", "unique", "check", "default", "constraint", "to"}
+	// Words of the language that may stand as names without quotes.
+	bareNames = []string{"first", "after", "comment", "date", "engine", "bit", "enum", "modify", "visible", "algorithm", "columns", "hash", "text", "time", "value", "no", "action", "pay$d", "type", "status"}
 	oddNames  = []string{
 		"a b", "quo`te", "d\"q", "semi;colon", "com,ma", "par(en", "close)", "列", "ключ", "dash-ed", "UPPER", "1digit", "x_commit", "to_begin",
-		"-- c", "/* c */", "it's", "back\\slash", "ünï", "a.b", "#hash", "first", "after", "comment", "enum", "visible", "date", "if", "exists", "like",
-		"partition", "fulltext", "spatial", "foreign", "drop", "modify", "change", "rename", "``", "DEFAULT ", "engine", "=", "bit",
+		"-- c", "/* c */", "it's", "back\\slash", "ünï", "a.b", "#hash", "if", "exists", "like",
+		"partition", "fulltext", "spatial", "foreign", "drop", "change", "rename", "``", "DEFAULT ", "=",
 	}
 )
 
@@ -145,7 +167,9 @@ var (
 func (g *generator) name(others []string) string {
 	for {
 		var n string
-		switch g.IntN(5) {
+		switch g.IntN(6) {
+		case 5:
+			n = pick(g, bareNames)
 		case 0:
 			n = strings.TrimSpace(pick(g, oddNames))
 		case 1:
@@ -162,6 +186,8 @@ func (g *generator) name(others []string) string {
 // quote writes a name in one of the ways that the session understands.
 func (g *generator) quote(name string) string {
 	switch {
+	case slices.Contains(bareNames, name) && g.one(2):
+		return name
 	case plainName.MatchString(name) && !slices.Contains(reserved, strings.ToLower(name)) && !slices.Contains(oddNames, name) && g.one(2):
 		return name
 	case g.ansi && g.one(2):

@@ -40,6 +40,10 @@ func (g *generator) rowStatement(now snapshot) string {
 			plain = append(plain, c)
 		}
 	}
+	if g.one(40) && keyOf(plain) == "" {
+		// Many events, more than one put of the store.
+		return fmt.Sprintf("INSERT INTO %s SELECT a.* FROM (SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3) x, (SELECT * FROM %s LIMIT 400) a", g.of(n), g.of(n))
+	}
 	switch g.IntN(10) {
 	case 0, 1:
 		return g.update(n, plain)

@@ -71,6 +71,14 @@ func (w *world) run(schemas []string, settings []string, next source) (script []
 	if f := w.drain(w.mark()); f != nil {
 		return script, f
 	}
+	w.counts.entries += len(w.stream)
+	for _, u := range x.units {
+		if u.ddl {
+			w.counts.structures++
+		} else {
+			w.counts.transactions++
+		}
+	}
 	return script, check(x.units, snapshot{}, end, w.stream)
 }
 
@@ -84,6 +92,7 @@ type execution struct {
 	open    []string // statements of the transaction that is open
 	state   snapshot // as of the last look
 	stale   bool     // rows have changed since
+	latin1  bool     // the session's character set, rather than UTF-8
 }
 
 func (x *execution) plain(sql string) {
@@ -118,6 +127,7 @@ func (x *execution) execute(l line) *failure {
 	x.w.t.Helper()
 	switch l.kind {
 	case action:
+		x.closeUnit() // a BEGIN may have ended one
 		f := x.w.act(l.sql)
 		x.sync() // behind the mark
 		return f
@@ -131,9 +141,9 @@ func (x *execution) execute(l line) *failure {
 		}
 		from := x.at
 		// What fails may still have done a part, and be in the binlog.
-		_ = x.try(l.sql)
+		err := x.try(l.sql)
 		x.sync()
-		x.units = append(x.units, unit{from: from, to: x.at, sql: l.sql, ddl: true, quiet: l.kind == quiet, before: before, after: x.look()})
+		x.units = append(x.units, unit{from: from, to: x.at, sql: l.sql, ddl: true, quiet: l.kind == quiet || err != nil, before: before, after: x.look()})
 	}
 	return nil
 }
@@ -147,21 +157,44 @@ func (x *execution) statement(sql string) {
 	if x.session.IsInTransaction() {
 		return
 	}
+	x.closeUnit()
+	x.open = nil
+}
+
+// closeUnit makes a unit of what has come to the binlog since the last one.
+func (x *execution) closeUnit() {
+	x.w.t.Helper()
 	from := x.at
 	if x.sync(); from != x.at {
 		x.stale = true
 		x.units = append(x.units, unit{from: from, to: x.at, sql: strings.Join(x.open, "; ")})
 	}
-	x.open = nil
 }
 
 // try executes; what the server refuses has no effect here either. A session that
 // is lost fails the test.
 func (x *execution) try(sql string) error {
 	x.w.t.Helper()
-	r, err := x.session.Execute(sql)
+	switch sql {
+	case "SET NAMES latin1":
+		x.latin1 = true
+	case "SET NAMES utf8mb4":
+		x.latin1 = false
+	}
+	sent, fits := sql, true
+	if x.latin1 {
+		if sent, fits = latin1(sql); !fits {
+			x.plain("SET NAMES utf8mb4")
+			defer x.plain("SET NAMES latin1")
+		}
+	}
+	r, err := x.session.Execute(sent)
 	if r != nil {
 		r.Close()
+	}
+	x.w.counts.statements++
+	if err != nil {
+		x.w.counts.refused++
 	}
 	if err != nil && x.session.Ping() != nil {
 		x.w.t.Fatalf("%s: %v", sql, err)
@@ -170,6 +203,18 @@ func (x *execution) try(sql string) error {
 		x.w.t.Logf("%.200s: %v", sql, err)
 	}
 	return err
+}
+
+// latin1 encodes a statement as a client with that character set does, if it can.
+func latin1(sql string) (encoded string, ok bool) {
+	b := make([]byte, 0, len(sql))
+	for _, r := range sql {
+		if r > 0xff || r >= 0x80 && r < 0xa0 {
+			return sql, false
+		}
+		b = append(b, byte(r))
+	}
+	return string(b), true
 }
 
 // reduce finds a small part of a script that fails the same way, within a time.
@@ -208,7 +253,35 @@ func (w *world) reduce(schemas, settings []string, script []line, f *failure, en
 			size /= 2
 		}
 	}
+	for i, l := range script {
+		// A row or two tell as much as many.
+		if shorter := fewerRows(l.sql); l.kind == dml && shorter != l.sql && !enough() {
+			part := append([]line(nil), script...)
+			part[i].sql = shorter
+			if g := fails(part); g != nil {
+				script, f = part, g
+			}
+		}
+	}
 	return script, f
+}
+
+// fewerRows leaves one row of an INSERT with many.
+func fewerRows(sql string) string {
+	begin := strings.Index(sql, " VALUES (")
+	if begin < 0 {
+		return sql
+	}
+	quoted := false
+	for i := begin; i+2 < len(sql); i++ {
+		switch {
+		case sql[i] == '\'':
+			quoted = !quoted
+		case !quoted && sql[i:i+3] == "),(":
+			return sql[:i+1]
+		}
+	}
+	return sql
 }
 
 // listing writes a script for people.

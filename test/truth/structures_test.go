@@ -124,7 +124,13 @@ func (g *generator) change(now snapshot) []line {
 	case 2:
 		return append(one("DROP TABLE "+g.of(n)), one("CREATE TABLE "+g.of(n)+" "+g.body())...)
 	case 3:
-		return one("DROP TABLE IF EXISTS " + g.of(n) + ", no_such_table")
+		return one("DROP TABLE IF EXISTS " + g.of(n) + ", " + pick(g, []string{"no_such_table", g.of(pick(g, now.names()))}))
+	case 11:
+		if !g.one(4) {
+			break
+		}
+		name := backQuote(g.schemas[1])
+		return []line{{"DROP DATABASE " + name, ddl}, {"CREATE DATABASE " + name + " CHARACTER SET utf8mb4", ddl}}
 	case 4, 5:
 		return one(g.words("RENAME␣TABLE␣" + g.of(n) + "␣TO␣" + g.of(g.newTable(now))))
 	case 6, 7:
@@ -139,9 +145,15 @@ func (g *generator) change(now snapshot) []line {
 	case 10:
 		return one(pick(g, []string{"CREATE INDEX ", "CREATE UNIQUE INDEX "}) + fmt.Sprintf("ix%d ON %s (%s)", g.number(), g.of(n), g.indexed(pick(g, t.columns))))
 	}
+	if g.one(6) {
+		return one("ALTER TABLE " + g.of(n) + " " + g.chain(t))
+	}
 	clauses := make([]string, 1+g.IntN(pick(g, []int{1, 1, 3})))
 	for i := range clauses {
 		clauses[i] = g.clause(t)
+	}
+	if g.one(25) {
+		clauses[0] = "/*!50000 " + clauses[0] + " */"
 	}
 	if g.one(25) {
 		clauses = append(clauses, "RENAME TO "+g.of(g.newTable(now)))
@@ -183,6 +195,30 @@ func (g *generator) place(t *table) string {
 		return " AFTER " + g.quote(pick(g, t.columns).name)
 	}
 	return ""
+}
+
+// chain is an ALTER TABLE whose parts build on each other.
+func (g *generator) chain(t *table) string {
+	var names []string
+	for _, c := range t.columns {
+		names = append(names, c.name)
+	}
+	first := g.name(names)
+	a, b := pick(g, t.columns), pick(g, t.columns)
+	switch g.IntN(6) {
+	case 0:
+		return fmt.Sprintf("ADD COLUMN %s %s, ADD %s INT AFTER %s", g.quote(first), g.definition(nil), g.quote(g.name(append(names, first))), g.quote(first))
+	case 1:
+		return fmt.Sprintf("DROP COLUMN %s, ADD COLUMN %s %s FIRST", g.quote(a.name), g.quote(a.name), g.definition(nil))
+	case 2:
+		return fmt.Sprintf("CHANGE %s %s %s, CHANGE %s %s %s", g.quote(a.name), g.quote(b.name), g.definition(nil), g.quote(b.name), g.quote(a.name), g.definition(nil))
+	case 3:
+		return fmt.Sprintf("ADD COLUMN %s %s FIRST, MODIFY %s %s AFTER %s", g.quote(first), g.definition(nil), g.quote(a.name), a.columnType, g.quote(first))
+	case 4:
+		return fmt.Sprintf("DROP %s, ADD INDEX ix%d (%s), ADD %s BIGINT AFTER %s", g.quote(a.name), g.number(), g.indexed(b), g.quote(first), g.quote(b.name))
+	default:
+		return fmt.Sprintf("ADD %s INT NOT NULL FIRST, DROP PRIMARY KEY, ADD PRIMARY KEY (%s, %s)", g.quote(first), g.indexed(a), g.quote(first))
+	}
 }
 
 // clause is one part of an ALTER TABLE.

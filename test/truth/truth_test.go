@@ -5,7 +5,8 @@
 //
 // CANALD_TRUTH_SEEDS asks for seeds ("7" or "1-200"), CANALD_TRUTH_SECONDS for
 // as many as fit in a time, CANALD_TRUTH_REDUCE_SECONDS for more or less time to
-// make a failing script small, CANALD_TEST_SOURCES for servers.
+// make a failing script small, CANALD_TRUTH_CALM for a canald that never lags,
+// CANALD_TRUTH_VERBOSE for what the server refuses, CANALD_TEST_SOURCES for servers.
 package truth
 
 import (
@@ -24,15 +25,20 @@ import (
 func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
 const (
-	usualSeeds = "1-12"
+	usualSeeds = "1-40"
 	// How long a failing script is made smaller.
 	reduceSeconds = 60
 	// Failures of a class that has been shown are only counted.
 	shownOfClass = 1
 )
 
-// verbose logs the statements that the server refuses.
-var verbose = os.Getenv("CANALD_TRUTH_VERBOSE") != ""
+var (
+	// verbose logs the statements that the server refuses.
+	verbose = os.Getenv("CANALD_TRUTH_VERBOSE") != ""
+	// calm lets canald read everything before each change of structures, and never
+	// stops it: what fails then has to do with values.
+	calm = os.Getenv("CANALD_TRUTH_CALM") != ""
+)
 
 func TestTruth(t *testing.T) {
 	// TIMESTAMPs are told in the process's zone.
@@ -53,7 +59,8 @@ func TestTruth(t *testing.T) {
 					}
 				}
 			}
-			t.Logf("%d seeds in %.1f s", done, time.Since(began).Seconds())
+			t.Logf("%d seeds in %.1f s: %d statements, of which %d were refused; %d changes of structures, %d transactions, %d entries", done,
+				time.Since(began).Seconds(), w.counts.statements, w.counts.refused, w.counts.structures, w.counts.transactions, w.counts.entries)
 			for _, class := range slices.Sorted(maps.Keys(classes)) {
 				t.Errorf("%s: %d seeds: %s", class, len(classes[class]), strings.Join(classes[class], " "))
 			}

@@ -145,6 +145,10 @@ func (c column) normal(text string, raw func() ([]byte, error)) (value, error) {
 		if err != nil {
 			return value{}, err
 		}
+		if f == characters && !strings.HasPrefix(c.charset, "utf8") && slices.ContainsFunc(b, func(c byte) bool { return c >= 0x80 }) {
+			// Canal takes the bytes of all character sets for UTF-8.
+			return value{any: true}, nil
+		}
 		if c.dataType == "binary" {
 			// The binlog has no padding.
 			b = bytes.TrimRight(b, "\x00")

@@ -66,6 +66,8 @@ type world struct {
 	quiet   time.Duration
 	known   map[string]bool // classes of failures that were made small
 
+	counts struct{ statements, refused, structures, transactions, entries int }
+
 	stream []*canalpb.Entry // all that came for the present script
 	expect []*canalpb.Entry // what must come again
 	resume bool             // the next entry may be one that came before
