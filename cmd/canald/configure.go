@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/canald/canald/internal/config"
+	"github.com/canald/canald/internal/filter"
 )
 
 // configCommand is canald config keys, print and check.
@@ -64,7 +65,35 @@ func configCommand(options func() (config.Options, error)) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return checkFiles(cmd.OutOrStdout(), options) },
 	}
-	c.AddCommand(keys, show, check)
+	c.AddCommand(keys, show, check, filterCommand())
+	return c
+}
+
+// filterCommand is canald config filter test.
+func filterCommand() *cobra.Command {
+	c := &cobra.Command{Use: "filter", Short: "Try patterns of tables", Args: cobra.NoArgs}
+	c.AddCommand(&cobra.Command{
+		Use:     "test PATTERNS SCHEMA.TABLE…",
+		Short:   "Tell which names a list of patterns matches; exit code 1 when it does not compile",
+		Example: "  canald config filter test 'shop\\..*,log\\.(a|b)' shop.order log.c",
+		Args:    cobra.MinimumNArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f, err := filter.New(args[0])
+			if err != nil {
+				return err
+			}
+			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)
+			for _, name := range args[1:] {
+				_, _ = fmt.Fprintf(w, "%s\t%s\n", name, map[bool]string{true: "matches", false: "does not match"}[f.Match(name)])
+			}
+			for _, item := range filter.Split(args[0]) {
+				if item != strings.TrimSpace(item) {
+					_, _ = fmt.Fprintf(w, "%q\thas blanks around it, which are part of the pattern\n", item)
+				}
+			}
+			return w.Flush()
+		},
+	})
 	return c
 }
 

@@ -3,6 +3,7 @@ package binlog
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 
@@ -13,6 +14,10 @@ import (
 	"github.com/canald/canald/internal/event"
 	"github.com/canald/canald/internal/schema"
 )
+
+// ErrUnknownEvent is wrapped by the error of an event that nobody may pass over
+// and that is not known: what it does to tables cannot be told.
+var ErrUnknownEvent = errors.New("event of an unknown type, which the source does not allow to pass over")
 
 // stream is the state of one dump: what the binlog said so far.
 type stream struct {
@@ -227,9 +232,8 @@ func (s *stream) event(ctx context.Context, h event.Header, b []byte) error {
 		event.TypeAnonymousGTID, event.TypeGTIDTagged, event.TypePreviousGTIDs, event.TypeXAPrepare,
 		event.TypeMariaGTIDList, event.TypeMariaBinlogCheckpoint:
 	default:
-		if h.Flags&event.FlagIgnorable == 0 {
-			s.r.log.Warn("event of a type that carries no rows passed over", zap.Uint8("type", uint8(h.Type)),
-				zap.String("file", s.file), zap.Uint32("offset", h.Start()))
+		if h.Flags&event.FlagIgnorable == 0 && !h.Type.Harmless() {
+			return fmt.Errorf("%w; a newer canald may know it", ErrUnknownEvent)
 		}
 	}
 	return nil

@@ -3,6 +3,7 @@ package binlog
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/go-mysql-org/go-mysql/mysql"
@@ -137,4 +138,15 @@ func (s *session) loadTable(ctx context.Context, name schema.Name) (*schema.Tabl
 // quote escapes a name for a string literal.
 func quote(s string) string {
 	return strings.NewReplacer(`\`, `\\`, `'`, `''`).Replace(s)
+}
+
+// Structures reads the structures of all tables that the account sees, but for
+// the server's own.
+func Structures(ctx context.Context, cfg Config) (map[schema.Name]*schema.Table, error) {
+	s, err := dial(ctx, cfg.withDefaults())
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	return s.loadTables(ctx, noSystem, nil, math.MaxInt)
 }

@@ -56,6 +56,12 @@ func (s *stream) compile(ctx context.Context, h event.Header, m *mapped, tm *eve
 // structure finds the columns of a table map, from the best that knows them: the
 // statements read so far, the binlog's own metadata, the source as it is now.
 func (s *stream) structure(ctx context.Context, h event.Header, name schema.Name, tm *event.TableMap, o *event.Optional) (*schema.Table, error) {
+	if t := s.r.history.Setting(name, s.at(h)); t != nil {
+		if err := entry.Fit(t, tm, o); err != nil {
+			return nil, fmt.Errorf("the structure that was set by hand: %w", err)
+		}
+		return t, s.r.history.Record(history.Record{At: s.at(h), Sub: s.payload.next, Statement: byHand, Changes: []history.Change{{Name: name, After: &history.Known{Table: t}}}})
+	}
 	known := s.r.history.Get(name)
 	var misfit error
 	if known != nil {
@@ -92,11 +98,22 @@ func (s *stream) structure(ctx context.Context, h event.Header, name schema.Name
 		if misfit == nil {
 			misfit = unfit
 		}
+		t, err := s.before(ctx, h, now, tm, o)
+		if err != nil {
+			return nil, err
+		}
+		if t != nil {
+			s.r.log.Warn("the structure of a table was found by taking back what statements ahead in the binlog change", zap.String("table", name.Schema+"."+name.Table), zap.String("at", s.at(h).String()))
+			return t, s.r.history.Record(history.Record{At: s.at(h), Sub: s.payload.next, Statement: fromAhead, Changes: []history.Change{{Name: name, After: &history.Known{Table: t}}}})
+		}
 	case misfit == nil:
 		misfit = err
 	}
 	return nil, s.explain(h, name, misfit)
 }
+
+// byHand stands in the history for a structure that was set.
+const byHand = "-- canald schema set"
 
 // fromMetadata stands in the history for a structure that the binlog itself told.
 const fromMetadata = "-- columns as the binlog's own metadata says (binlog_row_metadata=FULL)"
@@ -139,17 +156,7 @@ func (r *Reader) fromSource(ctx context.Context, name schema.Name) (*history.Kno
 // statement hands on a statement that is no transaction control, and brings the
 // structures to what they are behind it.
 func (s *stream) statement(ctx context.Context, h event.Header, b []byte, q *event.Query, sql []byte) error {
-	session := event.ParseSession(q.Status)
-	mode := ddl.Mode{
-		Schema:     string(render.UTF8(nil, q.Schema)),
-		ANSIQuotes: session.SQLMode&event.ModeANSIQuotes != 0, NoBackslashEscapes: session.SQLMode&event.ModeNoBackslashEscapes != 0,
-		MariaDB: s.r.meta.maria, LowerNames: s.r.facts.fold,
-	}
-	cs := s.r.facts.charsets[uint64(session.Collation)]
-	text := sql
-	if cs != nil && !isASCII(sql) {
-		text = cs.Append(nil, sql)
-	}
+	text, mode, cs := s.session(q, sql)
 	if !s.unsettled {
 		if err := s.restructure(h, text, mode); err != nil {
 			return err

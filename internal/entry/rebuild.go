@@ -54,6 +54,19 @@ func Rebuild(name schema.Name, before *schema.Table, m *event.TableMap, o *event
 	return t
 }
 
+// Complete gives columns without a type the one that the table map tells.
+func Complete(t *schema.Table, m *event.TableMap, o *event.Optional, cs Collations) *schema.Table {
+	c := *t
+	c.Columns = append([]schema.Column(nil), t.Columns...)
+	for i := range c.Columns {
+		if c.Columns[i].Type == "" && i < len(m.Columns) {
+			c.Columns[i].Type = typeText(i, m.Columns[i], o, cs)
+			c.Columns[i].Unsigned = schema.Unsigned(c.Columns[i].Type)
+		}
+	}
+	return &c
+}
+
 // hiddenHash tells a column that MariaDB keeps for a unique key over a whole text.
 func hiddenHash(name string, c event.Column) bool {
 	return c.Type == event.ColLongLong && strings.HasPrefix(name, "DB_ROW_HASH_")

@@ -169,3 +169,30 @@ func lenenc(b []byte) (v uint64, n int) {
 	}
 	return 0, 0
 }
+
+// Types of events that carry no rows and are of no use here: old loads of files,
+// which servers long replaced, and the group's own.
+const (
+	typeStartV3            Type = 1
+	typeLoad               Type = 6
+	typeSlave              Type = 7
+	typeCreateFile         Type = 8
+	typeAppendBlock        Type = 9
+	typeExecLoad           Type = 10
+	typeDeleteFile         Type = 11
+	typeNewLoad            Type = 12
+	typeBeginLoadQuery     Type = 17
+	typeExecuteLoadQuery   Type = 18
+	typeTransactionContext Type = 36
+	typeViewChange         Type = 37
+)
+
+// Harmless tells whether an event may be passed over though the source does not say so.
+func (t Type) Harmless() bool {
+	switch t {
+	case typeStartV3, typeLoad, typeSlave, typeCreateFile, typeAppendBlock, typeExecLoad, typeDeleteFile, typeNewLoad,
+		typeBeginLoadQuery, typeExecuteLoadQuery, typeTransactionContext, typeViewChange:
+		return true
+	}
+	return false
+}

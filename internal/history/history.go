@@ -34,6 +34,8 @@ type Known struct {
 	// was read from the source is that of the source at this place: statements
 	// before it are in it already.
 	Until position.Position
+	// Since is where the statement stands that made it; zero when it was read.
+	Since position.Position
 }
 
 // Change is what a statement did to one table. A nil side says that there was no
@@ -62,6 +64,7 @@ type History struct {
 	newest int64
 	seen   string // the last binlog file that was begun
 	whole  string // see Complete
+	set    map[schema.Name]Setting
 }
 
 // slot holds a structure as it was written until somebody asks for it.
@@ -93,6 +96,7 @@ var (
 	bucketState   = []byte("state")
 	bucketTables  = []byte("tables")
 	bucketRecords = []byte("statements")
+	bucketSet     = []byte("set")
 	keySource     = []byte("source")
 	keySeen       = []byte("seen")
 	keyWhole      = []byte("complete")
@@ -227,6 +231,9 @@ func (h *History) load() error {
 				}
 				h.newest = r.At.Timestamp
 			}
+		}
+		if err := h.loadSettings(tx); err != nil {
+			return err
 		}
 		b := tx.Bucket(bucketTables)
 		if b == nil {

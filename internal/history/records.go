@@ -26,6 +26,9 @@ func (h *History) Record(r Record) error {
 	}
 	for i := range r.Changes {
 		r.Changes[i].Before = h.state(r.Changes[i].Name)
+		if k := r.Changes[i].After; k != nil {
+			k.Since = r.At
+		}
 	}
 	dropped := 0
 	err := h.update(func(tx *bolt.Tx) error {
