@@ -32,6 +32,7 @@ var mayImport = map[string][]string{
 	"internal/render":   nil,
 	"internal/logging":  nil,
 	"internal/sdnotify": nil,
+	"internal/zkconn":   nil,
 
 	"internal/event":  {"internal/position"},
 	"internal/schema": {"internal/position"},
