@@ -77,6 +77,9 @@ func Lost(err error) bool {
 // Event is a change of a watched node, or the end of the watch.
 type Event = zk.Event
 
+// EventDeleted is the Type of an event that tells of a removed node.
+const EventDeleted = zk.EventNodeDeleted
+
 // Conn is a session with ZooKeeper, renewed when it expires.
 type Conn struct {
 	cfg    Config

@@ -38,6 +38,8 @@ var mayImport = map[string][]string{
 	"internal/schema": {"internal/position"},
 	"internal/meta":   {"internal/position"},
 
+	"internal/election": {"internal/zkconn"},
+
 	"internal/entry": {"internal/event", "internal/position", "internal/render", "internal/schema"},
 
 	"internal/store":  {"internal/entry", "internal/meta", "internal/position"},
