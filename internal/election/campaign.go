@@ -21,11 +21,18 @@ type campaign struct {
 
 	registered int64 // the session in which we are known to be a member
 	last       owner
-	gone       time.Time // when the running node was found gone; zero while it is there
+	absence    absence
 	shared     time.Time // an earlier take-over is left to others, when there are some
 	notBefore  time.Time // nor before this, after a failure
 	failures   int       // in a row
 	alarmed    time.Time // when an odd node was reported last
+}
+
+// absence is how long there has surely been no running node.
+type absence struct {
+	since   time.Time // zero while there is one
+	session zkconn.Session
+	claim   int64 // the newest epoch that was claimed then
 }
 
 // owner is who held the running node when it was last seen.
@@ -79,7 +86,7 @@ func (c *campaign) standBy(ctx context.Context, s zkconn.Session, n zkconn.Node,
 	if c.last.epoch != n.Epoch {
 		c.log.Info("another server runs the destination", zap.String("owner", r.Address), zap.Int64("epoch", n.Epoch), zap.String("session", sessionName(n.Owner)))
 	}
-	c.last, c.gone = owner{epoch: n.Epoch, address: r.Address}, time.Time{}
+	c.last, c.absence = owner{epoch: n.Epoch, address: r.Address}, absence{}
 	c.status(Standby, 0)
 	pause := time.Duration(0)
 	switch {
@@ -109,9 +116,6 @@ func (c *campaign) alarm(text string, n zkconn.Node) {
 
 // compete makes the running node, at once or after the pause that others are owed.
 func (c *campaign) compete(ctx context.Context, s zkconn.Session, events <-chan zkconn.Event, changed <-chan struct{}) {
-	if c.gone.IsZero() {
-		c.gone = time.Now()
-	}
 	due, err := c.due(ctx, s)
 	if err != nil {
 		c.e.pause(ctx, changed, c.path, err)
@@ -138,7 +142,21 @@ func (c *campaign) compete(ctx context.Context, s zkconn.Session, events <-chan 
 // so that an owner which is only renewing its session is first; nobody waits
 // for one that cannot come back.
 func (c *campaign) due(ctx context.Context, s zkconn.Session) (time.Time, error) {
-	at := c.gone
+	// Our server may be behind, and what follows is about who was last.
+	if err := c.e.tree.Sync(ctx, c.path); err != nil {
+		return time.Time{}, err
+	}
+	n, err := c.e.tree.Get(ctx, claimPath(c.destination))
+	if err != nil && !isNoNode(err) {
+		return time.Time{}, err
+	}
+	newest := parseClaim(n.Data)
+	// Out of contact we may have missed an owner that came and went.
+	if c.absence.since.IsZero() || c.absence.session != s || c.absence.claim != newest.Epoch {
+		c.absence = absence{since: time.Now(), session: s, claim: newest.Epoch}
+	}
+	gone := c.absence.since
+	at := gone
 	later := func(t time.Time) {
 		if t.After(at) {
 			at = t
@@ -148,15 +166,6 @@ func (c *campaign) due(ctx context.Context, s zkconn.Session) (time.Time, error)
 	if time.Now().Before(c.shared) && c.others(ctx) != nobody {
 		later(c.shared)
 	}
-	// Our server may be behind, and what follows is about who was last.
-	if err := c.e.tree.Sync(ctx, c.path); err != nil {
-		return at, err
-	}
-	n, err := c.e.tree.Get(ctx, claimPath(c.destination))
-	if err != nil && !isNoNode(err) {
-		return at, err
-	}
-	newest := parseClaim(n.Data)
 	canald := newest.Epoch != 0 && newest.Epoch >= c.last.epoch
 	switch {
 	case canald && newest.Released:
@@ -164,12 +173,12 @@ func (c *campaign) due(ctx context.Context, s zkconn.Session) (time.Time, error)
 	case canald && c.alive(ctx, newest.Session):
 		// Somebody removed the node of an owner that lives. It may not know yet,
 		// and knows at the latest when it would have lost its session.
-		later(c.gone.Add(max(c.e.cfg.JavaDelay, s.Timeout)))
+		later(gone.Add(max(c.e.cfg.JavaDelay, s.Timeout)))
 	case c.last.epoch == 0: // Java's first attempt does not wait either
 	case c.last.address == c.e.cfg.Address:
 	case canald && c.others(ctx) != someJava:
 	default:
-		later(c.gone.Add(c.e.cfg.JavaDelay))
+		later(gone.Add(c.e.cfg.JavaDelay))
 	}
 	return at, nil
 }

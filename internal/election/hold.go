@@ -34,7 +34,7 @@ func (c *campaign) hold(ctx context.Context, s zkconn.Session, n zkconn.Node, ev
 		return
 	}
 	t := &tenure{campaign: c, lease: newLease(n.Epoch, s.ID, s.Timeout), session: s, version: n.Version, done: make(chan struct{})}
-	c.last, c.gone = owner{epoch: n.Epoch, address: c.e.cfg.Address}, time.Time{}
+	c.last, c.absence = owner{epoch: n.Epoch, address: c.e.cfg.Address}, absence{}
 	began := time.Now()
 	var own context.Context
 	own, t.cancel = context.WithCancelCause(ctx)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -130,6 +129,7 @@ func (s *seat) lead(r *recorder) func(context.Context, *election.Lease) error {
 func (s *seat) begin(r *recorder) {
 	ctx, stop := context.WithCancel(s.w.ctx)
 	l := s.w.connect(s.address)
+	l.java = s.java
 	ended := make(chan struct{})
 	s.mu.Lock()
 	s.link, s.stop, s.ended, s.dead, s.paused = l, stop, ended, false, false
@@ -275,10 +275,9 @@ func schedule(t *testing.T, seed uint64, javas, canalds int) (r *recorder, alive
 		time.Sleep(simQuiet)
 		r.mu.Lock()
 		alive = time.Since(r.answered) < time.Second
-		for _, s := range r.seats {
-			// Java's owner whose answer was lost does not know that it is one.
-			alive = alive || s.java && strings.Contains(string(w.owner(simRunning).Data), s.address)
-		}
+		// Java's owner whose answer was lost does not know that it is one.
+		n := w.owner(simRunning)
+		alive = alive || n.Exists && !w.owner(zkconn.SessionPath(n.Owner)).Exists
 		r.mu.Unlock()
 		cancel()
 		for _, s := range r.seats {

@@ -138,6 +138,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 type link struct {
 	w    *world
 	name string
+	java bool // its sessions have no node of canald's
 
 	// Guarded by the world's lock.
 	up       bool // packets pass
@@ -239,7 +240,9 @@ func (l *link) reconnectLocked() {
 	l.w.zxid++
 	id := l.w.zxid << 8
 	l.w.sessions[id] = &simSession{touched: time.Now()}
-	l.w.nodes[zkconn.SessionPath(id)] = &zkconn.Node{Exists: true, Owner: id, Epoch: l.w.zxid}
+	if !l.java {
+		l.w.nodes[zkconn.SessionPath(id)] = &zkconn.Node{Exists: true, Owner: id, Epoch: l.w.zxid}
+	}
 	l.lastRead = time.Now()
 	l.contact = zkconn.Contact{Session: id, At: time.Now()}
 	l.setLocked(zkconn.Session{ID: id, Timeout: l.w.timeout, Connected: true})
