@@ -28,6 +28,7 @@ type Instance struct {
 	Destination string
 
 	KeepCursors bool   // in files below DataDir; else in memory only
+	InZooKeeper bool   // cursors are kept there, and not in files
 	DataDir     string // absolute
 	FlushPeriod time.Duration
 
@@ -121,13 +122,19 @@ func (c *Config) readWiring(in *Instance, r *reader) {
 	case memoryWiring:
 	case fileWiring:
 		in.KeepCursors = true
-	case defaultWiring, groupWiring:
-		r.fail(v, "not part of this version; "+memoryWiring+" and "+fileWiring+" are")
+	case defaultWiring:
+		in.InZooKeeper = true
+		c.checkOwnZooKeeper(v, r)
+	case groupWiring:
+		r.fail(v, "not part of this version; "+memoryWiring+", "+fileWiring+" and "+defaultWiring+" are")
 	default:
 		r.fail(v, "unknown wiring; there are "+strings.Join([]string{memoryWiring, fileWiring, defaultWiring, groupWiring}, ", "))
 	}
 	in.DataDir = c.fromBin(r.text(keyDataDir))
 	in.FlushPeriod = time.Duration(r.integer(keyFlushPeriod, 1, maxMillis)) * time.Millisecond
+	if period := time.Duration(r.integer(keyZKFlush, 1, maxMillis)) * time.Millisecond; in.InZooKeeper {
+		in.FlushPeriod = period
+	}
 	in.AbsentAfter = time.Duration(r.integer(keyAbsent, 1, maxSeconds)) * time.Second
 }
 

@@ -101,6 +101,10 @@ type Instance struct {
 	// attach serialises what moves clients in and out of the store.
 	attach sync.Mutex
 
+	// closing is held by what changes the book; the end of the instance waits for
+	// it before the book is saved for the last time. It is taken after attach.
+	closing sync.RWMutex
+
 	mu struct {
 		sync.Mutex
 		running bool
@@ -174,6 +178,9 @@ func (i *Instance) Run(ctx context.Context) error {
 	i.sayStart(len(state.Clients))
 	defer i.sayStop()
 
+	// The parts end when nothing is accepted any more: what is acknowledged is saved.
+	ctx, end := i.closeFirst(ctx)
+	defer end()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(guarded("cursor flusher", func() error { return i.book.Run(ctx, i.keeper, i.cfg.FlushPeriod, i.log.Named("meta")) }))
 	g.Go(guarded("client watch", func() error { return i.watchClients(ctx) }))
@@ -184,6 +191,26 @@ func (i *Instance) Run(ctx context.Context) error {
 		return nil
 	}
 	return err
+}
+
+// closeFirst is a context that ends after the given one, when the instance has
+// stopped to accept acknowledgements and subscriptions.
+func (i *Instance) closeFirst(ctx context.Context) (context.Context, func()) {
+	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(done)
+		i.setRunning(false)
+		i.closing.Lock()
+		defer i.closing.Unlock() // nobody holds it who saw the instance running
+		cancel()
+	})
+	return own, func() {
+		if !stop() {
+			<-done
+		}
+		cancel()
+	}
 }
 
 // sourceHost is the host's name in cursors: as configured if it is a name, else
