@@ -36,7 +36,7 @@ var mayImport = map[string][]string{
 
 	"internal/event":  {"internal/position"},
 	"internal/schema": {"internal/position"},
-	"internal/meta":   {"internal/position"},
+	"internal/meta":   {"internal/position", "internal/zkconn"},
 
 	"internal/election": {"internal/zkconn"},
 
