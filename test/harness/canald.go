@@ -128,6 +128,19 @@ func (c *Canald) Kill() {
 	}
 }
 
+// Pause stops the process without its noticing, until Resume.
+func (c *Canald) Pause(t testing.TB) { c.signal(t, syscall.SIGSTOP) }
+
+// Resume ends a pause.
+func (c *Canald) Resume(t testing.TB) { c.signal(t, syscall.SIGCONT) }
+
+func (c *Canald) signal(t testing.TB, s syscall.Signal) {
+	t.Helper()
+	if err := c.process.cmd.Process.Signal(s); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Stop ends the process in order and returns its exit code.
 func (c *Canald) Stop(t testing.TB) {
 	t.Helper()

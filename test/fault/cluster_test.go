@@ -1,0 +1,333 @@
+package fault
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/canald/canald/client"
+	"github.com/canald/canald/internal/zkconn"
+	"github.com/canald/canald/test/harness"
+)
+
+const clusterRunning = "/otter/canal/destinations/kill/running"
+
+// clusterScene is two canalds in front of one source, with a writer, a client
+// that follows the running node, and a witness who asks both all the time.
+type clusterScene struct {
+	t       *testing.T
+	s       *harness.Server
+	z       *harness.ZooKeeper
+	zk      *zkconn.Conn
+	servers []*harness.Canald
+	reader  *killReader
+	written atomic.Int64
+	writer  chan error
+	read    chan error
+	stop    context.CancelFunc // ends the writer
+	witness witness
+}
+
+// witness notes which server answered when.
+type witness struct {
+	mu      sync.Mutex
+	answers []answered
+}
+
+type answered struct {
+	server     int
+	asked, got time.Time
+}
+
+// ask asks a server for a subscription again and again: only who runs the
+// destination says yes.
+func (w *witness) ask(ctx context.Context, server int, addr string) {
+	var conn *client.Conn
+	for ctx.Err() == nil {
+		asked := time.Now()
+		err := error(nil)
+		if conn == nil {
+			conn, err = client.Dial(ctx, client.Options{Addr: addr, Destination: "kill"})
+		}
+		if err == nil {
+			if err = conn.Subscribe(ctx, ""); err == nil {
+				w.mu.Lock()
+				w.answers = append(w.answers, answered{server, asked, time.Now()})
+				w.mu.Unlock()
+			}
+		}
+		if err != nil && conn != nil && !strings.Contains(err.Error(), "start first") {
+			_ = conn.Close()
+			conn = nil
+		}
+		select {
+		case <-time.After(3 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+	if conn != nil {
+		_ = conn.Close()
+	}
+}
+
+// overlaps counts answers to questions that were asked after the next owner had
+// answered its first. It is for scenes in which the destination moves once.
+func (w *witness) overlaps(first int) (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	at := slices.IndexFunc(w.answers, func(a answered) bool { return a.server != first })
+	if at < 0 {
+		return 0
+	}
+	for _, a := range w.answers {
+		if a.server == first && a.asked.After(w.answers[at].got) {
+			n++
+		}
+	}
+	return n
+}
+
+func startCluster(t *testing.T, timeout time.Duration, wiring string) *clusterScene {
+	s := harness.Shared(t, harness.Versions()[0])
+	s.Exec(t, "DROP DATABASE IF EXISTS fault_kill", "CREATE DATABASE fault_kill", "CREATE TABLE fault_kill.t (seq INT PRIMARY KEY, v VARCHAR(100))")
+	c := &clusterScene{t: t, s: s, z: harness.StartZooKeeper(t, 1), writer: make(chan error, 1), read: make(chan error, 1)}
+	servers, err := zkconn.ParseServers(c.z.Servers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	c.zk = zkconn.New(zkconn.Config{Servers: servers, Timeout: 5 * time.Second}, zap.NewNop())
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = c.zk.Run(ctx) })
+	for n := range 2 {
+		main := fmt.Sprintf("canal.zkServers=%s\ncanal.zookeeper.session.timeout=%d\ncanal.zookeeper.flush.period=100\ncanal.file.flush.period=100\ncanal.instance.global.spring.xml=classpath:spring/%s\n",
+			c.z.Servers, timeout.Milliseconds(), wiring)
+		c.servers = append(c.servers, harness.StartCanald(t, s, main, map[string]string{
+			"kill": fmt.Sprintf("canal.instance.filter.regex=fault_kill\\\\..*\ncanal.instance.mysql.slaveId=%d\n", 7001+n),
+		}))
+	}
+	c.reader = &killReader{t: t, find: c.owner}
+	c.await("somebody runs the destination", 15*time.Second, func() bool { return c.owner() != "" })
+	c.reader.reconnect(t.Context())
+	writing, stop := context.WithCancel(ctx)
+	c.stop = stop
+	go func() { c.writer <- write(writing, s, &c.written) }()
+	go func() { c.read <- c.reader.run(ctx, &c.written, c.writer) }()
+	for n, server := range c.servers {
+		wg.Go(func() { c.witness.ask(writing, n, server.Addr) })
+	}
+	t.Cleanup(func() {
+		cancel()
+		wg.Wait()
+	})
+	time.Sleep(time.Second)
+	return c
+}
+
+// owner is the address in the running node; empty when there is none.
+func (c *clusterScene) owner() string {
+	n, err := c.zk.Get(context.Background(), clusterRunning)
+	if err != nil {
+		return ""
+	}
+	var r struct{ Address string }
+	_ = json.Unmarshal(n.Data, &r)
+	return r.Address
+}
+
+// leader is the number of the server that runs the destination.
+func (c *clusterScene) leader() int {
+	c.t.Helper()
+	owner := c.owner()
+	n := slices.IndexFunc(c.servers, func(s *harness.Canald) bool { return s.Addr == owner })
+	if n < 0 {
+		c.t.Fatalf("no server of ours has the address %q", owner)
+	}
+	return n
+}
+
+func (c *clusterScene) await(what string, limit time.Duration, ok func() bool) {
+	c.t.Helper()
+	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if ok() {
+			return
+		}
+	}
+	for _, s := range c.servers {
+		c.t.Log(s.Log())
+	}
+	c.t.Fatalf("not within %s: %s", limit, what)
+}
+
+// moved waits until the client gets rows from another than the given server, and
+// returns how long the client got nothing.
+func (c *clusterScene) moved(from int, limit time.Duration) {
+	c.t.Helper()
+	other := c.servers[1-from].Addr
+	c.await("the other server runs the destination", limit, func() bool { return c.owner() == other })
+	time.Sleep(1500 * time.Millisecond)
+}
+
+// finish ends the writer and checks what the client got. It returns the longest
+// time without a new row.
+func (c *clusterScene) finish() time.Duration {
+	c.t.Helper()
+	c.stop()
+	if err := <-c.read; err != nil {
+		for _, s := range c.servers {
+			c.t.Log(s.Log())
+		}
+		c.t.Fatal(err)
+	}
+	c.reader.check(int(c.written.Load()))
+	var longest time.Duration
+	highest, last := 0, time.Time{}
+	for _, row := range c.reader.rows {
+		if row.seq <= highest {
+			continue
+		}
+		if !last.IsZero() {
+			longest = max(longest, row.at.Sub(last))
+		}
+		highest, last = row.seq, row.at
+	}
+	c.t.Logf("%d rows written, %d received, %d of them again, longest gap %s", c.written.Load(), len(c.reader.rows), c.reader.repeats, longest)
+	return longest
+}
+
+func TestClusterKill(t *testing.T) {
+	c := startCluster(t, 3*time.Second, "default-instance.xml")
+	n := c.leader()
+	c.servers[n].Kill()
+	c.moved(n, 10*time.Second)
+	if gap := c.finish(); gap > 5*time.Second {
+		t.Errorf("the client got nothing for %s", gap)
+	}
+}
+
+func TestClusterStop(t *testing.T) {
+	c := startCluster(t, 20*time.Second, "default-instance.xml")
+	n := c.leader()
+	c.servers[n].Stop(t)
+	c.moved(n, 5*time.Second)
+	if gap := c.finish(); gap > time.Second {
+		t.Errorf("the client got nothing for %s", gap)
+	}
+	if over := c.witness.overlaps(n); over > 0 {
+		t.Errorf("the old owner answered %d times after the new one", over)
+	}
+}
+
+func TestClusterRelease(t *testing.T) {
+	c := startCluster(t, 20*time.Second, "default-instance.xml")
+	n := c.leader()
+	session, _ := c.zk.Session()
+	if _, err := c.zk.Set(t.Context(), session.ID, clusterRunning, fmt.Appendf(nil, `{"active":false,"address":%q}`, c.servers[n].Addr), -1); err != nil {
+		t.Fatal(err)
+	}
+	c.moved(n, 5*time.Second)
+	if gap := c.finish(); gap > time.Second {
+		t.Errorf("the client got nothing for %s", gap)
+	}
+	if over := c.witness.overlaps(n); over > 0 {
+		t.Errorf("the old owner answered %d times after the new one", over)
+	}
+}
+
+// A process that is killed and started again does not wait for its own session.
+func TestClusterQuickRestart(t *testing.T) {
+	c := startCluster(t, 30*time.Second, "default-instance.xml")
+	n := c.leader()
+	c.servers[n].Kill()
+	c.servers[n].Start(t)
+	c.await("somebody runs the destination", 5*time.Second, func() bool { return c.owner() != "" })
+	time.Sleep(1500 * time.Millisecond)
+	if gap := c.finish(); gap > 2*time.Second {
+		t.Errorf("the client got nothing for %s", gap)
+	}
+}
+
+func TestClusterCloseSession(t *testing.T) {
+	c := startCluster(t, 30*time.Second, "default-instance.xml")
+	n := c.leader()
+	closeSession := func() (string, error) {
+		out, err := exec.CommandContext(t.Context(), harness.Program(t), "--home", c.servers[n].Home, "cluster", "close-session").CombinedOutput()
+		return string(out), err
+	}
+	if out, err := closeSession(); err == nil || !strings.Contains(out, "seems to run") {
+		t.Errorf("the session of a live server: %v, %s", err, out)
+	}
+	c.servers[n].Kill()
+	if out, err := closeSession(); err != nil {
+		t.Fatalf("%v, %s", err, out)
+	}
+	c.moved(n, 2*time.Second)
+	if out, err := closeSession(); err != nil || !strings.Contains(out, "no session") {
+		t.Errorf("once more: %v, %s", err, out)
+	}
+	if gap := c.finish(); gap > 2*time.Second {
+		t.Errorf("the client got nothing for %s", gap)
+	}
+}
+
+// A server that was frozen for longer than its session answers nothing when it
+// wakes up.
+func TestClusterFreeze(t *testing.T) {
+	c := startCluster(t, 2*time.Second, "default-instance.xml")
+	n := c.leader()
+	c.servers[n].Pause(t)
+	c.moved(n, 10*time.Second)
+	time.Sleep(time.Second)
+	c.servers[n].Resume(t)
+	time.Sleep(3 * time.Second)
+	if c.leader() == n {
+		t.Error("it took the destination back")
+	}
+	c.finish()
+	if over := c.witness.overlaps(n); over > 0 {
+		t.Errorf("the frozen server answered %d times after the new one", over)
+	}
+}
+
+// A restart of ZooKeeper that is shorter than the session moves nothing and
+// interrupts nobody.
+func TestClusterZooKeeperRestart(t *testing.T) {
+	c := startCluster(t, 20*time.Second, "default-instance.xml")
+	n := c.leader()
+	before, err := c.zk.Get(t.Context(), clusterRunning)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.z.Kill(0)
+	time.Sleep(time.Second)
+	c.z.Start(t, 0)
+	c.await("the running node is there", 20*time.Second, func() bool { return c.owner() != "" })
+	time.Sleep(2 * time.Second)
+	after, err := c.zk.Get(t.Context(), clusterRunning)
+	if err != nil || after.Epoch != before.Epoch || c.leader() != n {
+		t.Errorf("epoch %d before and %d after, %v", before.Epoch, after.Epoch, err)
+	}
+	if gap := c.finish(); gap > time.Second {
+		t.Errorf("the client got nothing for %s", gap)
+	}
+}
+
+// ZooKeeper that has lost everything gets the cursors back from the owner.
+func TestClusterZooKeeperWiped(t *testing.T) {
+	c := startCluster(t, 3*time.Second, "default-instance.xml")
+	c.z.Kill(0)
+	c.z.Wipe(t, 0)
+	c.z.Start(t, 0)
+	c.await("somebody runs the destination", 30*time.Second, func() bool { return c.owner() != "" })
+	time.Sleep(3 * time.Second)
+	c.finish()
+}
