@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"os/exec"
 	"slices"
 	"strings"
@@ -29,6 +31,7 @@ type clusterScene struct {
 	z       *harness.ZooKeeper
 	zk      *zkconn.Conn
 	servers []*harness.Canald
+	proxies []*harness.Proxy // of each server, before ZooKeeper; with one ZooKeeper only
 	reader  *killReader
 	written atomic.Int64
 	writer  chan error
@@ -96,10 +99,11 @@ func (w *witness) overlaps(first int) (n int) {
 	return n
 }
 
-func startCluster(t *testing.T, timeout time.Duration, wiring string) *clusterScene {
+// startCluster starts all of it, with one ZooKeeper or three.
+func startCluster(t *testing.T, timeout time.Duration, zookeepers int) *clusterScene {
 	s := harness.Shared(t, harness.Versions()[0])
 	s.Exec(t, "DROP DATABASE IF EXISTS fault_kill", "CREATE DATABASE fault_kill", "CREATE TABLE fault_kill.t (seq INT PRIMARY KEY, v VARCHAR(100))")
-	c := &clusterScene{t: t, s: s, z: harness.StartZooKeeper(t, 1), writer: make(chan error, 1), read: make(chan error, 1)}
+	c := &clusterScene{t: t, s: s, z: harness.StartZooKeeper(t, zookeepers), writer: make(chan error, 1), read: make(chan error, 1)}
 	servers, err := zkconn.ParseServers(c.z.Servers)
 	if err != nil {
 		t.Fatal(err)
@@ -109,8 +113,13 @@ func startCluster(t *testing.T, timeout time.Duration, wiring string) *clusterSc
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = c.zk.Run(ctx) })
 	for n := range 2 {
-		main := fmt.Sprintf("canal.zkServers=%s\ncanal.zookeeper.session.timeout=%d\ncanal.zookeeper.flush.period=100\ncanal.file.flush.period=100\ncanal.instance.global.spring.xml=classpath:spring/%s\n",
-			c.z.Servers, timeout.Milliseconds(), wiring)
+		way := c.z.Servers
+		if zookeepers == 1 {
+			c.proxies = append(c.proxies, harness.StartProxy(t, way))
+			way = c.proxies[n].Addr
+		}
+		main := fmt.Sprintf("canal.zkServers=%s\ncanal.zookeeper.session.timeout=%d\ncanal.zookeeper.flush.period=100\ncanal.file.flush.period=100\ncanal.instance.global.spring.xml=classpath:spring/default-instance.xml\n",
+			way, timeout.Milliseconds())
 		c.servers = append(c.servers, harness.StartCanald(t, s, main, map[string]string{
 			"kill": fmt.Sprintf("canal.instance.filter.regex=fault_kill\\\\..*\ncanal.instance.mysql.slaveId=%d\n", 7001+n),
 		}))
@@ -205,7 +214,7 @@ func (c *clusterScene) finish() time.Duration {
 }
 
 func TestClusterKill(t *testing.T) {
-	c := startCluster(t, 3*time.Second, "default-instance.xml")
+	c := startCluster(t, 3*time.Second, 1)
 	n := c.leader()
 	c.servers[n].Kill()
 	c.moved(n, 10*time.Second)
@@ -215,7 +224,7 @@ func TestClusterKill(t *testing.T) {
 }
 
 func TestClusterStop(t *testing.T) {
-	c := startCluster(t, 20*time.Second, "default-instance.xml")
+	c := startCluster(t, 20*time.Second, 1)
 	n := c.leader()
 	c.servers[n].Stop(t)
 	c.moved(n, 5*time.Second)
@@ -228,7 +237,7 @@ func TestClusterStop(t *testing.T) {
 }
 
 func TestClusterRelease(t *testing.T) {
-	c := startCluster(t, 20*time.Second, "default-instance.xml")
+	c := startCluster(t, 20*time.Second, 1)
 	n := c.leader()
 	session, _ := c.zk.Session()
 	if _, err := c.zk.Set(t.Context(), session.ID, clusterRunning, fmt.Appendf(nil, `{"active":false,"address":%q}`, c.servers[n].Addr), -1); err != nil {
@@ -245,7 +254,7 @@ func TestClusterRelease(t *testing.T) {
 
 // A process that is killed and started again does not wait for its own session.
 func TestClusterQuickRestart(t *testing.T) {
-	c := startCluster(t, 30*time.Second, "default-instance.xml")
+	c := startCluster(t, 30*time.Second, 1)
 	n := c.leader()
 	c.servers[n].Kill()
 	c.servers[n].Start(t)
@@ -257,7 +266,7 @@ func TestClusterQuickRestart(t *testing.T) {
 }
 
 func TestClusterCloseSession(t *testing.T) {
-	c := startCluster(t, 30*time.Second, "default-instance.xml")
+	c := startCluster(t, 30*time.Second, 1)
 	n := c.leader()
 	closeSession := func() (string, error) {
 		out, err := exec.CommandContext(t.Context(), harness.Program(t), "--home", c.servers[n].Home, "cluster", "close-session").CombinedOutput()
@@ -282,7 +291,7 @@ func TestClusterCloseSession(t *testing.T) {
 // A server that was frozen for longer than its session answers nothing when it
 // wakes up.
 func TestClusterFreeze(t *testing.T) {
-	c := startCluster(t, 2*time.Second, "default-instance.xml")
+	c := startCluster(t, 2*time.Second, 1)
 	n := c.leader()
 	c.servers[n].Pause(t)
 	c.moved(n, 10*time.Second)
@@ -301,7 +310,7 @@ func TestClusterFreeze(t *testing.T) {
 // A restart of ZooKeeper that is shorter than the session moves nothing and
 // interrupts nobody.
 func TestClusterZooKeeperRestart(t *testing.T) {
-	c := startCluster(t, 20*time.Second, "default-instance.xml")
+	c := startCluster(t, 20*time.Second, 1)
 	n := c.leader()
 	before, err := c.zk.Get(t.Context(), clusterRunning)
 	if err != nil {
@@ -323,11 +332,113 @@ func TestClusterZooKeeperRestart(t *testing.T) {
 
 // ZooKeeper that has lost everything gets the cursors back from the owner.
 func TestClusterZooKeeperWiped(t *testing.T) {
-	c := startCluster(t, 3*time.Second, "default-instance.xml")
+	c := startCluster(t, 3*time.Second, 1)
 	c.z.Kill(0)
 	c.z.Wipe(t, 0)
 	c.z.Start(t, 0)
 	c.await("somebody runs the destination", 30*time.Second, func() bool { return c.owner() != "" })
 	time.Sleep(3 * time.Second)
 	c.finish()
+}
+
+// The owner that is cut off from ZooKeeper, and not from its clients, stops to
+// answer before another may begin.
+func TestClusterOwnerCutOff(t *testing.T) {
+	c := startCluster(t, 2*time.Second, 1)
+	n := c.leader()
+	c.proxies[n].Cut()
+	c.moved(n, 10*time.Second)
+	c.proxies[n].Heal()
+	time.Sleep(3 * time.Second)
+	if c.leader() == n {
+		t.Error("it took the destination back")
+	}
+	c.finish()
+	if over := c.witness.overlaps(n); over > 0 {
+		t.Errorf("the old owner answered %d times after the new one", over)
+	}
+}
+
+// A cut that is shorter than the session suspends the owner at most.
+func TestClusterShortCut(t *testing.T) {
+	c := startCluster(t, 6*time.Second, 1)
+	n := c.leader()
+	before, err := c.zk.Get(t.Context(), clusterRunning)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.proxies[n].Cut()
+	time.Sleep(4500 * time.Millisecond)
+	if log := c.servers[n].Log(); !strings.Contains(log, "lease suspended") {
+		t.Errorf("not suspended:\n%s", log)
+	}
+	c.proxies[n].Heal()
+	time.Sleep(3 * time.Second)
+	after, err := c.zk.Get(t.Context(), clusterRunning)
+	if err != nil || after.Epoch != before.Epoch {
+		t.Errorf("epoch %d before and %d after, %v", before.Epoch, after.Epoch, err)
+	}
+	if log := c.servers[n].Log(); strings.Contains(log, "stop CannalInstance") {
+		t.Error("the instance was started anew")
+	}
+	c.finish()
+}
+
+func TestClusterZooKeeperLeaderKilled(t *testing.T) {
+	c := startCluster(t, 6*time.Second, 3)
+	n := c.leader()
+	c.z.Kill(c.z.Leader())
+	time.Sleep(6 * time.Second)
+	c.await("somebody runs the destination", 10*time.Second, func() bool { return c.owner() != "" })
+	c.finish()
+	if over := c.witness.overlaps(n); over > 0 {
+		t.Errorf("the old owner answered %d times after the new one", over)
+	}
+}
+
+// A server without ZooKeeper opens its port, answers nobody, says so and waits.
+func TestClusterWithoutZooKeeper(t *testing.T) {
+	s := harness.Shared(t, harness.Versions()[0])
+	z := harness.StartZooKeeper(t, 1)
+	z.Kill(0)
+	c := harness.StartCanald(t, s, "canal.zkServers="+z.Servers, map[string]string{"kill": ""})
+	conn, err := client.Dial(t.Context(), client.Options{Addr: c.Addr, Destination: "kill"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.Subscribe(t.Context(), ""); err == nil || !strings.Contains(err.Error(), "destination:kill should start first") {
+		t.Errorf("subscribe: %v", err)
+	}
+	if code, text := get(t, c, "/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(text, "ZooKeeper") {
+		t.Errorf("/readyz: %d %s", code, text)
+	}
+	z.Start(t, 0)
+	for end := time.Now().Add(20 * time.Second); conn.Subscribe(t.Context(), "") != nil; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not started\n%s", c.Log())
+		}
+	}
+	if code, text := get(t, c, "/instances"); code != http.StatusOK || !strings.Contains(text, `"role":"leading"`) && !strings.Contains(text, `"role": "leading"`) {
+		t.Errorf("/instances: %d %s", code, text)
+	}
+}
+
+// get asks the port for metrics and health.
+func get(t *testing.T, c *harness.Canald, path string) (code int, body string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+c.Metrics+path, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(raw)
 }

@@ -13,6 +13,8 @@ import (
 
 	"go.uber.org/zap/zaptest"
 
+	"github.com/go-zookeeper/zk"
+
 	"github.com/canald/canald/internal/zkconn"
 	"github.com/canald/canald/test/harness"
 )
@@ -206,4 +208,67 @@ func TestZooKeeperComesLate(t *testing.T) {
 	}
 	z.Start(t, 0)
 	awaitSession(t, c, "connected", 10*time.Second, isConnected)
+}
+
+func TestZooKeeperPrivate(t *testing.T) {
+	z := harness.StartZooKeeper(t, 1)
+	ctx := t.Context()
+	own, _ := zkSession(t, z.Servers, zkconn.Config{Timeout: 2 * time.Second, Digest: "canald:secret", Private: true})
+	s := awaitSession(t, own, "connected", 10*time.Second, isConnected)
+	if err := own.Create(ctx, s.ID, "/p/q", []byte("x"), false); err != nil {
+		t.Fatal(err)
+	}
+	// The user is named again in the next connection.
+	z.Kill(0)
+	awaitSession(t, own, "suspended", 5*time.Second, func(s zkconn.Session) bool { return !s.Connected })
+	z.Start(t, 0)
+	s = awaitSession(t, own, "connected", 10*time.Second, isConnected)
+	if _, err := own.Set(ctx, s.ID, "/p/q", []byte("y"), -1); err != nil {
+		t.Error("after a reconnect:", err)
+	}
+	if n, err := own.Get(ctx, "/p/q"); err != nil || string(n.Data) != "y" {
+		t.Errorf("%q, %v", n.Data, err)
+	}
+	conn, events, err := zk.Connect([]string{z.Servers}, 2*time.Second, zk.WithLogInfo(false), zk.WithLogger(quiet{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		conn.Close()
+		for range events {
+			continue
+		}
+	}()
+	if _, _, err := conn.Get("/p/q"); !errors.Is(err, zk.ErrNoAuth) {
+		t.Errorf("anybody reads: %v", err)
+	}
+}
+
+// quiet takes the library's lines.
+type quiet struct{}
+
+func (quiet) Printf(string, ...any) {}
+
+func TestZooKeeperEnsemble(t *testing.T) {
+	z := harness.StartZooKeeper(t, 3)
+	c, _ := zkSession(t, z.Servers, zkconn.Config{Timeout: 8 * time.Second})
+	before := awaitSession(t, c, "connected", 10*time.Second, isConnected)
+	if err := c.Create(t.Context(), before.ID, "/e", nil, true); err != nil {
+		t.Fatal(err)
+	}
+	z.Kill(z.Leader())
+	late := time.Now().Add(20 * time.Second)
+	for {
+		n, err := c.Get(t.Context(), "/e")
+		if err == nil && time.Now().After(late.Add(-17*time.Second)) {
+			if now, _ := c.Session(); now.ID != before.ID || n.Owner != before.ID {
+				t.Errorf("session %+v after %+v", now, before)
+			}
+			return
+		}
+		if time.Now().After(late) {
+			t.Fatalf("no contact to those that are left: %v", err)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
 }
