@@ -442,3 +442,131 @@ func get(t *testing.T, c *harness.Canald, path string) (code int, body string) {
 	}
 	return resp.StatusCode, string(raw)
 }
+
+// The unmodified Java cluster client finds the owner, and the next one, through
+// the tree, and gets every row.
+func TestClusterJavaClient(t *testing.T) {
+	c := startCluster(t, 3*time.Second, 1)
+	// The other client of the scene is in the way of one whose id is the same.
+	c.finish()
+	d := harness.JavaClient(t)
+	d.Must(t, "cluster "+c.z.Servers+" kill")
+	d.Must(t, "subscribe")
+	c.s.Exec(t, "CREATE TABLE fault_kill.j (seq INT PRIMARY KEY)")
+	const rows = 20
+	got := map[string]int{}
+	fetch := func(until int) {
+		t.Helper()
+		for end := time.Now().Add(60 * time.Second); len(got) < until; {
+			if time.Now().After(end) {
+				t.Fatalf("only %d rows", len(got))
+			}
+			a := d.Must(t, "get 100 500")
+			for _, e := range a.Entries {
+				for _, r := range e.Rows {
+					if e.Table == "j" && len(r.After) > 0 {
+						got[r.After[0].Value]++
+					}
+				}
+			}
+			if a.BatchID > 0 {
+				d.Must(t, fmt.Sprintf("ack %d", a.BatchID))
+			}
+		}
+	}
+	for seq := range rows {
+		switch seq {
+		case rows / 2:
+			fetch(seq)
+			c.servers[c.leader()].Kill()
+		}
+		c.s.Exec(t, fmt.Sprintf("INSERT INTO fault_kill.j VALUES (%d)", seq))
+	}
+	fetch(rows)
+	if err := func() error { _, err := d.Do("disconnect"); return err }(); err != nil {
+		t.Error(err)
+	}
+	t.Logf("%d rows", len(got))
+}
+
+// Beside the unmodified election of a Java server each takes over from the
+// other, by Java's rules.
+func TestClusterBesideJava(t *testing.T) {
+	s := harness.Shared(t, harness.Versions()[0])
+	z := harness.StartZooKeeper(t, 1)
+	servers, err := zkconn.ParseServers(z.Servers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	zk := zkconn.New(zkconn.Config{Servers: servers}, zap.NewNop())
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = zk.Run(ctx) })
+	defer wg.Wait()
+	defer cancel()
+	const javaAddress = "127.0.0.1:21999"
+	java := harness.JavaElection(t)
+	java.Must(t, "join "+z.Servers+" kill "+javaAddress)
+	until := func(what string, limit time.Duration, ok func() bool) time.Duration {
+		t.Helper()
+		began := time.Now()
+		for time.Since(began) < limit {
+			if ok() {
+				return time.Since(began)
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		t.Fatalf("not within %s: %s", limit, what)
+		return 0
+	}
+	javaRuns := func() bool { return java.Must(t, "look").Active }
+	until("Java runs it", 10*time.Second, javaRuns)
+
+	c := harness.StartCanald(t, s, "canal.zookeeper.session.timeout=6000\ncanal.zkServers="+z.Servers, map[string]string{"kill": ""})
+	owner := func() string {
+		n, err := zk.Get(context.Background(), clusterRunning)
+		if err != nil {
+			return ""
+		}
+		return string(n.Data)
+	}
+	until("canald is a member", 5*time.Second, func() bool {
+		names, err := zk.Children(context.Background(), "/otter/canal/destinations/kill/cluster")
+		return err == nil && slices.Contains(names, c.Addr) && slices.Contains(names, javaAddress)
+	})
+	time.Sleep(time.Second)
+	if owner() != `{"active":true,"address":"`+javaAddress+`"}` {
+		t.Fatalf("the owner is %s", owner())
+	}
+	order := func(address string) {
+		t.Helper()
+		session, _ := zk.Session()
+		if _, err := zk.Set(context.Background(), session.ID, clusterRunning, fmt.Appendf(nil, `{"active":false,"address":%q}`, address), -1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Java's own release may be won by either, so it leaves.
+	java.Must(t, "leave")
+	took := until("canald runs it", 15*time.Second, func() bool { return strings.Contains(owner(), c.Addr) })
+	if took < 4900*time.Millisecond || took > 7*time.Second {
+		t.Errorf("canald took over after %s, not Java's five seconds", took)
+	}
+	java.Must(t, "join "+z.Servers+" kill "+javaAddress)
+	time.Sleep(time.Second)
+	if javaRuns() {
+		t.Error("both run it")
+	}
+	order(c.Addr)
+	took = until("Java runs it", 15*time.Second, javaRuns)
+	if took < 4900*time.Millisecond || took > 7*time.Second {
+		t.Errorf("Java took over after %s", took)
+	}
+	if !strings.Contains(owner(), javaAddress) {
+		t.Errorf("the owner is %s", owner())
+	}
+	java.Kill() // its session is asked for as 90 s, and lasts that long
+	c.Stop(t)
+	if names, err := zk.Children(context.Background(), "/otter/canal/destinations/kill/cluster"); err != nil || slices.Contains(names, c.Addr) {
+		t.Errorf("members left are %v, %v", names, err)
+	}
+}
