@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
+	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -569,4 +572,58 @@ func TestClusterBesideJava(t *testing.T) {
 	if names, err := zk.Children(context.Background(), "/otter/canal/destinations/kill/cluster"); err != nil || slices.Contains(names, c.Addr) {
 		t.Errorf("members left are %v, %v", names, err)
 	}
+}
+
+// Everything at random, again and again; the seed is printed.
+func TestClusterRandom(t *testing.T) {
+	c := startCluster(t, 2*time.Second, 1)
+	seed := uint64(time.Now().UnixNano())
+	if text := os.Getenv("CANALD_FAULT_SEED"); text != "" {
+		var err error
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("CANALD_FAULT_SEED=%d", seed)
+	rng := rand.New(rand.NewPCG(seed, 1))
+	some := func(most time.Duration) time.Duration { return time.Duration(rng.Int64N(int64(most))) }
+	counts := map[string]int{}
+	for end := time.Now().Add(seconds(t, 30)); time.Now().Before(end); {
+		n := rng.IntN(2)
+		if owner := c.owner(); owner != "" && rng.IntN(4) > 0 {
+			n = c.leader()
+		}
+		what := []string{"kill", "stop", "pause", "cut", "release", "restart ZooKeeper"}[rng.IntN(6)]
+		counts[what]++
+		switch what {
+		case "kill":
+			c.servers[n].Kill()
+			time.Sleep(some(3 * time.Second))
+			c.servers[n].Start(t)
+		case "stop":
+			c.servers[n].Stop(t)
+			time.Sleep(some(time.Second))
+			c.servers[n].Start(t)
+		case "pause":
+			c.servers[n].Pause(t)
+			time.Sleep(some(5 * time.Second))
+			c.servers[n].Resume(t)
+		case "cut":
+			c.proxies[n].Cut()
+			time.Sleep(some(5 * time.Second))
+			c.proxies[n].Heal()
+		case "release":
+			session, _ := c.zk.Session()
+			_, _ = c.zk.Set(t.Context(), session.ID, clusterRunning, fmt.Appendf(nil, `{"active":false,"address":%q}`, c.servers[n].Addr), -1)
+		case "restart ZooKeeper":
+			c.z.Kill(0)
+			time.Sleep(some(3 * time.Second))
+			c.z.Start(t, 0)
+		}
+		time.Sleep(500*time.Millisecond + some(2*time.Second))
+	}
+	c.await("somebody runs the destination", 30*time.Second, func() bool { return c.owner() != "" })
+	time.Sleep(3 * time.Second)
+	c.finish()
+	t.Log(counts)
 }
