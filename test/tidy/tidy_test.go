@@ -61,7 +61,7 @@ var mayImport = map[string][]string{
 	"internal/config": {"internal/filter", "internal/render", "internal/zkconn"},
 	// It asks the source and the files the questions that the server will ask.
 	"internal/check": {
-		"internal/binlog", "internal/config", "internal/filter", "internal/meta", "internal/position",
+		"internal/binlog", "internal/config", "internal/filter", "internal/meta", "internal/position", "internal/zkconn",
 	},
 
 	"client/canalpb": nil,
