@@ -478,8 +478,7 @@ func TestClusterJavaClient(t *testing.T) {
 		}
 	}
 	for seq := range rows {
-		switch seq {
-		case rows / 2:
+		if seq == rows/2 {
 			fetch(seq)
 			c.servers[c.leader()].Kill()
 		}

@@ -11,9 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/zap/zaptest"
-
 	"github.com/go-zookeeper/zk"
+	"go.uber.org/zap/zaptest"
 
 	"github.com/canald/canald/internal/zkconn"
 	"github.com/canald/canald/test/harness"
