@@ -88,8 +88,26 @@ func registeredAddress(cfg *config.Config, port string) (string, error) {
 func (c *cluster) elect(open func(name string, lease *election.Lease) (*instance.Instance, error)) func(context.Context, string, func(context.Context, instance.Lease) error) error {
 	return func(ctx context.Context, destination string, lead func(context.Context, instance.Lease) error) error {
 		return c.election.Run(ctx, destination, func(ctx context.Context, l *election.Lease) error {
+			ctx, stop := handOver(ctx)
+			defer stop()
 			return lead(ctx, instance.Lease{Valid: l.Valid, Open: func() (*instance.Instance, error) { return open(destination, l) }})
 		})
+	}
+}
+
+// handOver gives the end of a lease by order the cause that instances know.
+func handOver(ctx context.Context) (context.Context, func()) {
+	own, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		cause := context.Cause(ctx)
+		if errors.Is(cause, election.ErrReleased) {
+			cause = instance.ErrHandOver
+		}
+		cancel(cause)
+	})
+	return own, func() {
+		stop()
+		cancel(nil)
 	}
 }
 

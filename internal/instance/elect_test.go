@@ -186,3 +186,27 @@ type broken struct{ meta.Memory }
 func (broken) Load(context.Context, string) (meta.State, error) {
 	return meta.State{}, errors.New("no cursors today")
 }
+
+// A handover waits for nobody who has nothing to acknowledge, and hands nothing
+// out any more.
+func TestHandOver(t *testing.T) {
+	i, err := instance.New(instance.Config{Destination: "d", Source: binlog.Config{Addr: "127.0.0.1:1"}}, meta.Memory{}, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, end := context.WithCancelCause(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- i.Run(ctx) }()
+	eventually(t, "running", func() bool { _, ok := i.Status(); return ok })
+	began := time.Now()
+	end(instance.ErrHandOver)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	if _, ok := i.Status(); ok {
+		t.Error("it runs still")
+	}
+}

@@ -107,12 +107,13 @@ type Instance struct {
 
 	mu struct {
 		sync.Mutex
-		running bool
-		reader  *binlog.Reader
-		white   *filter.Filter
-		start   position.Position       // where the stream started; zero before it is known
-		restart context.CancelCauseFunc // ends the dump that runs; nil when none does
-		back    position.Position       // where a returned client needs the next dump to start
+		running  bool
+		draining bool // nothing is handed out any more; what is outstanding may be acknowledged
+		reader   *binlog.Reader
+		white    *filter.Filter
+		start    position.Position       // where the stream started; zero before it is known
+		restart  context.CancelCauseFunc // ends the dump that runs; nil when none does
+		back     position.Position       // where a returned client needs the next dump to start
 		// returned are the clients that the next dump starts for.
 		returned []meta.ClientID
 	}
@@ -200,6 +201,9 @@ func (i *Instance) closeFirst(ctx context.Context) (context.Context, func()) {
 	done := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(done)
+		if errors.Is(context.Cause(ctx), ErrHandOver) {
+			i.drain()
+		}
 		i.setRunning(false)
 		i.closing.Lock()
 		defer i.closing.Unlock() // nobody holds it who saw the instance running
@@ -211,6 +215,39 @@ func (i *Instance) closeFirst(ctx context.Context) (context.Context, func()) {
 		}
 		cancel()
 	}
+}
+
+// ErrHandOver is the cause of a context that ends because another server takes
+// the destination over while clients are connected still. What was handed out may
+// be acknowledged for a moment, so that the other need not hand it out again.
+var ErrHandOver = errors.New("handed over to another server")
+
+// drainMost is that moment at most; clients get nothing meanwhile.
+const drainMost = 300 * time.Millisecond
+
+// drain waits until what was handed out is acknowledged, or the moment is over.
+func (i *Instance) drain() {
+	i.mu.Lock()
+	i.mu.draining = true
+	i.mu.Unlock()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(drainMost); time.Now().Before(end); <-tick.C {
+		outstanding := 0
+		for _, c := range i.store.Stats().Clients {
+			outstanding += c.Outstanding
+		}
+		if outstanding == 0 {
+			return
+		}
+	}
+}
+
+// isOpen tells whether anything may be handed out or subscribed.
+func (i *Instance) isOpen() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.mu.running && !i.mu.draining
 }
 
 // sourceHost is the host's name in cursors: as configured if it is a name, else

@@ -26,6 +26,9 @@ type Session struct {
 // holds tells whether the instance may answer at this moment.
 func (s *Session) holds() bool { return s.i.isRunning() && (s.valid == nil || s.valid()) }
 
+// open tells whether it may also hand something out.
+func (s *Session) open() bool { return s.holds() && s.i.isOpen() }
+
 // subscribeWait bounds the wait of a subscription for a source that cannot be
 // reached; clients wait a minute for an answer.
 const subscribeWait = 3 * time.Second
@@ -38,7 +41,7 @@ const subscribeWait = 3 * time.Second
 // after a subscription that was answered should reach the client.
 func (s *Session) Subscribe(ctx context.Context, pattern string) error {
 	i := s.i
-	if !s.holds() {
+	if !s.open() {
 		return ErrNotRunning
 	}
 	select {
@@ -61,7 +64,7 @@ func (s *Session) Subscribe(ctx context.Context, pattern string) error {
 	defer i.attach.Unlock()
 	i.closing.RLock()
 	defer i.closing.RUnlock()
-	if !s.holds() {
+	if !s.open() {
 		return ErrNotRunning
 	}
 	i.book.Subscribe(s.id, pattern)
@@ -138,10 +141,13 @@ func (s *Session) Get(ctx context.Context, size int, wait time.Duration) (*store
 	if err := s.check(); err != nil {
 		return nil, err
 	}
+	if !s.open() {
+		return nil, ErrNotRunning
+	}
 	began := time.Now()
 	for {
 		b, err := s.i.store.Get(ctx, s.id, size, wait)
-		if err == nil && !s.holds() {
+		if err == nil && !s.open() {
 			// The wait was long. What is not delivered is handed out again.
 			b.Release()
 			if b.ID > 0 {
