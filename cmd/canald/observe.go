@@ -6,7 +6,7 @@ import (
 )
 
 // destinations tells the metrics what the host runs.
-func destinations(host *instance.Host) []metrics.Destination {
+func destinations(host *instance.Host, cl *cluster) []metrics.Destination {
 	hosted := host.Destinations()
 	out := make([]metrics.Destination, len(hosted))
 	for i, h := range hosted {
@@ -27,6 +27,9 @@ func destinations(host *instance.Host) []metrics.Destination {
 				}
 				d.Since = s.ConnectedSince
 			}
+		}
+		if cl != nil {
+			cl.describe(&d)
 		}
 		out[i] = d
 	}

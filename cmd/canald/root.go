@@ -49,7 +49,7 @@ func rootCommand() *cobra.Command {
 	root.PersistentFlags().StringVar(&home, "home", "", "folder with bin, conf and logs (default: the one above this program's)")
 	root.PersistentFlags().StringVar(&conf, "conf", "", "main configuration file (default: conf/canal.properties below home)")
 	root.PersistentFlags().StringArrayVarP(&defines, "define", "D", nil, "key=value: overrides the configuration files")
-	root.AddCommand(configCommand(options), schemaCommand(options), checkCommand(options), tailCommand(), &cobra.Command{
+	root.AddCommand(configCommand(options), schemaCommand(options), checkCommand(options), clusterCommand(options), tailCommand(), &cobra.Command{
 		Use:   "version",
 		Short: "Show the version",
 		Args:  cobra.NoArgs,

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/canald/canald/internal/config"
+	"github.com/canald/canald/internal/election"
 	"github.com/canald/canald/internal/instance"
 	"github.com/canald/canald/internal/logging"
 	"github.com/canald/canald/internal/meta"
@@ -58,15 +59,16 @@ func serve(ctx context.Context, opts config.Options) error {
 
 	log.Info("## start the canal server.", zap.String(logging.Version, buildVersion()))
 	port := "-1"
-	host := newHost(cfg, logs, log)
+	var cl *cluster // made when the port is open
+	host := newHost(cfg, logs, log, func() *cluster { return cl })
 	seen := metrics.New(metrics.Config{
 		Addr: cfg.Metrics.Addr, User: cfg.Metrics.User, Password: cfg.Metrics.Password,
 		CertFile: cfg.Metrics.CertFile, KeyFile: cfg.Metrics.KeyFile, ReadyLimit: cfg.ReadyLimit, Version: buildVersion(),
-	}, func() []metrics.Destination { return destinations(host) }, log.Named("metrics"))
+	}, func() []metrics.Destination { return destinations(host, cl) }, log.Named("metrics"))
 	actors := []actor{
 		// After the server: an ack that a client sends at the end must still reach
 		// the cursors that are flushed here.
-		{name: "host", why: "no request is left; end the dumps and flush the cursors", run: host.Run},
+		{name: "host", why: "no request is left; end the dumps, flush the cursors and give the destinations away", run: host.Run},
 	}
 	if cfg.Listen != "" {
 		srv := newServer(cfg, host, seen.Observer(), log)
@@ -78,6 +80,15 @@ func serve(ctx context.Context, opts config.Options) error {
 		log.Info("listening for clients", zap.Stringer(logging.Addr, srv.Addr()))
 		_, port, _ = net.SplitHostPort(srv.Addr().String())
 		actors = slices.Insert(actors, 0, actor{name: "server", why: "accept nothing new and let running requests end", run: srv.Run})
+	}
+	if cl, err = joinCluster(ctx, cfg, logDir, port, log); err != nil {
+		log.Error(failedStart, zap.Error(err))
+		return err
+	}
+	if cl != nil {
+		actors = append(actors,
+			actor{name: "registration", why: "this server runs nothing any more", run: cl.election.Announce},
+			actor{name: "ZooKeeper", why: "nothing is left to be written; close the session", run: cl.conn.Run})
 	}
 	if cfg.Metrics.Addr != "" {
 		actors = append(actors, actor{name: "metrics", why: "nothing is left to be seen", run: seen.Run})
@@ -148,26 +159,42 @@ func report(log *zap.Logger, warnings, unknown, inert []string) {
 
 // newHost makes a host of the destinations that are configured and found. Each
 // attempt to start one reads its configuration anew.
-func newHost(cfg *config.Config, logs *logging.Logs, log *zap.Logger) *instance.Host {
+func newHost(cfg *config.Config, logs *logging.Logs, log *zap.Logger, joined func() *cluster) *instance.Host {
+	open := func(name string, lease *election.Lease) (*instance.Instance, error) {
+		in, err := cfg.Instance(name)
+		if err != nil {
+			return nil, err
+		}
+		log := logs.Destination(name)
+		report(log, in.Warnings, in.Unknown, in.Inert)
+		var keeper meta.Keeper = meta.Memory{}
+		switch {
+		case in.InZooKeeper:
+			cl := joined()
+			keeper = meta.WithHistory(meta.NewZooKeeper(cl.conn, lease, &cl.recall, log.Named("meta")), logs.Meta(name))
+		case in.KeepCursors:
+			if keeper, err = meta.NewFile(in.DataDir, name, log.Named("meta")); err != nil {
+				return nil, err
+			}
+			keeper = meta.WithHistory(keeper, logs.Meta(name))
+		}
+		ic := instanceConfig(in)
+		ic.Elected = lease != nil
+		return instance.New(ic, keeper, log)
+	}
 	hosted := instance.HostConfig{
 		Destinations: cfg.Destinations,
 		ScanEvery:    cfg.ScanEvery,
-		Open: func(name string) (*instance.Instance, error) {
-			in, err := cfg.Instance(name)
-			if err != nil {
-				return nil, err
-			}
-			log := logs.Destination(name)
-			report(log, in.Warnings, in.Unknown, in.Inert)
-			var keeper meta.Keeper = meta.Memory{}
-			if in.KeepCursors {
-				if keeper, err = meta.NewFile(in.DataDir, name, log.Named("meta")); err != nil {
-					return nil, err
-				}
-				keeper = meta.WithHistory(keeper, logs.Meta(name))
-			}
-			return instance.New(instanceConfig(in), keeper, log)
-		},
+		Open:         func(name string) (*instance.Instance, error) { return open(name, nil) },
+	}
+	if cfg.ZooKeeper.Servers != "" {
+		hosted.Check = func(name string) error {
+			_, err := cfg.Instance(name)
+			return err
+		}
+		hosted.Elect = func(ctx context.Context, name string, lead func(context.Context, instance.Lease) error) error {
+			return joined().elect(open)(ctx, name, lead)
+		}
 	}
 	if cfg.ScanEvery > 0 {
 		hosted.Scan = func() (map[string]instance.File, error) { return scan(cfg) }

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/canald/canald/internal/config"
+	"github.com/canald/canald/internal/zkconn"
 )
 
 // Options says what to look at.
@@ -115,6 +116,7 @@ func (r *Report) server(ctx context.Context, opts Options, cfg *config.Config) b
 		r.port(ctx, subject, "client", "canal.port", cfg.Listen)
 		r.port(ctx, subject, "metrics", "canal.metrics.pull.port", cfg.Metrics.Addr)
 	}
+	r.zooKeeper(ctx, cfg.ZooKeeper.Servers)
 	r.folder(subject, "logs", logs, "logs cannot be written and the server does not start")
 	var limit syscall.Rlimit
 	const files = 1024
@@ -134,6 +136,34 @@ func (r *Report) server(ctx context.Context, opts Options, cfg *config.Config) b
 		}
 	}
 	return running
+}
+
+// zooKeeper looks which servers of the ensemble can be reached. It opens no
+// session, so it changes nothing there.
+func (r *Report) zooKeeper(ctx context.Context, text string) {
+	servers, err := zkconn.ParseServers(text)
+	if err != nil { // without a cluster, or reported with the configuration
+		return
+	}
+	const patience = 2 * time.Second
+	const repair = "start them, or correct canal.zkServers"
+	var missed []string
+	for _, addr := range servers.Addrs {
+		conn, err := (&net.Dialer{Timeout: patience}).DialContext(ctx, "tcp", addr)
+		if err != nil {
+			missed = append(missed, err.Error())
+			continue
+		}
+		_ = conn.Close()
+	}
+	f := Finding{Level: OK, Subject: "server", Code: "zookeeper", What: fmt.Sprintf("ZooKeeper can be reached at %d addresses", len(servers.Addrs))}
+	switch {
+	case len(missed) == len(servers.Addrs):
+		f = Finding{Problem, f.Subject, f.Code, "ZooKeeper cannot be reached: " + strings.Join(missed, "; "), "the server waits and answers nobody", repair}
+	case len(missed) > 0:
+		f = Finding{Warning, f.Subject, f.Code, "a part of ZooKeeper cannot be reached: " + strings.Join(missed, "; "), "the next one that is lost may be one too many", repair}
+	}
+	r.add(f)
 }
 
 // locked tells whether somebody holds the lock of a home.

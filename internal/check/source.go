@@ -109,7 +109,7 @@ func (s *source) report(r *Report) {
 	add := func(l Level, code, what, why, repair string) { r.add(s.finding(l, code, what, why, repair)) }
 	if s.in.KeepCursors {
 		r.folder(s.in.Destination, "data", filepath.Join(s.in.DataDir, s.in.Destination), "cursors cannot be kept and the instance does not start")
-	} else {
+	} else if !s.in.InZooKeeper {
 		add(Note, "memory", "cursors are kept in memory only (memory-instance.xml)", "after a restart clients go on at the end of the binlog", "")
 	}
 	if s.metaErr != nil {

@@ -40,7 +40,9 @@ type Config struct {
 	User         string   // that clients must name
 	PasswordHash string   // 40 hex digits; empty asks for no password
 	Destinations []string // names, valid as folder names, each once
-	RegisterIP   string   // shown in the log; empty is the address that clients connect to
+	RegisterIP   string   // that clients are told to use; empty is the address that they connect to
+
+	ZooKeeper ZooKeeper
 
 	ScanEvery time.Duration // pause between scans of the folders; 0 scans never
 
@@ -175,9 +177,7 @@ func (c *Config) readServer(r *reader) {
 	if v := r.value(keyAdminManager); v.text != "" {
 		r.fail(v, "canal-admin is not part of this version; leave it empty")
 	}
-	if v := r.value(keyZKServers); v.text != "" {
-		r.fail(v, "ZooKeeper is not part of this version; leave it empty")
-	}
+	c.readZooKeeper(r)
 	r.integer(keyAdminPort, 0, 65535)
 	c.readScan(r)
 	c.Destinations = c.destinations(r)

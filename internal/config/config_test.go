@@ -363,7 +363,8 @@ func TestWirings(t *testing.T) {
 		{name: "absent", keep: true, warnings: 1},
 		{name: "own over global", main: "canal.instance.global.spring.xml=file-instance.xml\ncanal.instance.d.spring.xml=spring/memory-instance.xml"},
 		{name: "another's", main: "canal.instance.global.spring.xml=file-instance.xml\ncanal.instance.e.spring.xml=memory-instance.xml", keep: true},
-		{name: "default", main: "canal.instance.global.spring.xml=classpath:spring/default-instance.xml", err: "not part of this version"},
+		{name: "default", main: "canal.instance.global.spring.xml=classpath:spring/default-instance.xml", err: "cursors in ZooKeeper need canal.zkServers"},
+		{name: "default in a cluster", main: "canal.zkServers=zk:1\ncanal.instance.global.spring.xml=classpath:spring/default-instance.xml"},
 		{name: "group", main: "canal.instance.d.spring.xml=group-instance.xml", err: "not part of this version"},
 		{name: "foreign", main: "canal.instance.global.spring.xml=my.xml", err: "there are memory-instance.xml, file-instance.xml, default-instance.xml, group-instance.xml"},
 	} {
@@ -441,7 +442,7 @@ func TestInertKeys(t *testing.T) {
 	equal(t, "inert", c.Inert, []string{
 		"conf/canal.properties:3: canal.instance.parser.parallelBufferSize: what is in flight is bounded by bytes",
 		"conf/canal.properties:5: canal.instance.standby.address: fail-over to a second source is not part of this version",
-		"conf/canal.properties:7: canal.instance.d.lazy: clusters are not part of this version; instances start at once",
+		"conf/canal.properties:7: canal.instance.d.lazy: instances start at once",
 	})
 	equal(t, "unknown", c.Unknown, []string{"canal.nonsense"})
 }

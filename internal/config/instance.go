@@ -30,6 +30,7 @@ type Instance struct {
 	Destination string
 
 	KeepCursors bool   // in files below DataDir; else in memory only
+	InZooKeeper bool   // cursors are kept there, and not in files
 	DataDir     string // absolute
 	FlushPeriod time.Duration
 	HistoryFile string // of structures, absolute; empty keeps them in memory only
@@ -130,13 +131,16 @@ func (c *Config) readWiring(in *Instance, r *reader) {
 	case memoryWiring:
 	case fileWiring:
 		in.KeepCursors = true
-	case defaultWiring, groupWiring:
-		r.fail(v, "not part of this version; "+memoryWiring+" and "+fileWiring+" are")
+	case defaultWiring:
+		in.InZooKeeper = true
+		c.checkOwnZooKeeper(v, r)
+	case groupWiring:
+		r.fail(v, "not part of this version; "+memoryWiring+", "+fileWiring+" and "+defaultWiring+" are")
 	default:
 		r.fail(v, "unknown wiring; there are "+strings.Join([]string{memoryWiring, fileWiring, defaultWiring, groupWiring}, ", "))
 	}
 	in.DataDir = c.fromBin(r.text(keyDataDir))
-	if r.boolean(keyTSDB) && in.KeepCursors {
+	if r.boolean(keyTSDB) && (in.KeepCursors || in.InZooKeeper) {
 		dir := r.text(keyTSDBDir)
 		if dir == "" || strings.Contains(dir, "${") { // a file from before the key, and its default
 			dir = path.Join(r.text(keyDataDir), in.Destination)
@@ -148,6 +152,9 @@ func (c *Config) readWiring(in *Instance, r *reader) {
 	}
 	in.HistoryKeep = time.Duration(r.integer(keyTSDBExpire, 0, maxHours)) * time.Hour
 	in.FlushPeriod = time.Duration(r.integer(keyFlushPeriod, 1, maxMillis)) * time.Millisecond
+	if period := time.Duration(r.integer(keyZKFlush, 1, maxMillis)) * time.Millisecond; in.InZooKeeper {
+		in.FlushPeriod = period
+	}
 	in.AbsentAfter = time.Duration(r.integer(keyAbsent, 1, maxSeconds)) * time.Second
 }
 

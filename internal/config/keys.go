@@ -73,6 +73,11 @@ const (
 	keyAdminPort    = "canal.admin.port"
 	keyAdminManager = "canal.admin.manager"
 	keyZKServers    = "canal.zkServers"
+	keyZKTimeout    = "canal.zookeeper.session.timeout"
+	keyZKFlush      = "canal.zookeeper.flush.period"
+	keyZKUser       = "canald.zookeeper.user"
+	keyZKPassword   = "canald.zookeeper.passwd"
+	keyZKACL        = "canald.zookeeper.acl"
 	keyConf         = "canal.conf"
 
 	keyLogFormat       = "canald.log.format"

@@ -6,7 +6,7 @@ import "slices"
 const (
 	noAdmin     = "canal-admin is not part of this version"
 	noQueues    = "message queues are not part of this version"
-	noCluster   = "clusters are not part of this version"
+	noLazy      = "instances start at once"
 	historyFile = "the history of structures is kept in a file of its own, structures.db in canal.instance.tsdb.dir"
 	noStandby   = "fail-over to a second source is not part of this version"
 	noGroup     = "group-instance.xml is not part of this version"
@@ -20,7 +20,7 @@ var keys = slices.Concat(serverKeys, instanceKeys, groupKeys(), queueKeys)
 
 var serverKeys = []Key{
 	{keyIP, ServerScope, Text, "", "", "address to listen on; empty listens on all", ""},
-	{keyRegisterIP, ServerScope, Text, "", "", "address that others are told to use", noCluster + "; it is shown in the log"},
+	{keyRegisterIP, ServerScope, Text, "", "", "address that clients are told to use, by ZooKeeper: a name or an IPv4 address; empty takes canal.ip, or this host's", ""},
 	{keyPort, ServerScope, Integer, "11111", "", "port for clients", ""},
 	{keyMetricsPort, ServerScope, Integer, "11112", "", "port for metrics and health, on all interfaces; 0 or less opens none", ""},
 	{keyUser, ServerScope, Text, "", "", "user that clients must name; empty accepts any", ""},
@@ -33,15 +33,18 @@ var serverKeys = []Key{
 	{keyScan, ServerScope, Bool, "false", "", "start, start anew and stop instances as their folders come, change and go", ""},
 	{keyScanInterval, ServerScope, Integer, "5", "s", "pause between two scans; a file that is being written is left alone for one more", ""},
 	{keyGlobalMode, ServerScope, Enum, "spring", "", "where settings of instances come from: spring, which means files", ""},
-	{keyLazy, ServerScope, Bool, "false", "", "start an instance only when a client asks for it", noCluster + "; instances start at once"},
-	{keyGlobalXML, ServerScope, Enum, fileWiring, "", "what an instance keeps: memory-instance.xml nothing, file-instance.xml its cursors", ""},
+	{keyLazy, ServerScope, Bool, "false", "", "start an instance only when a client asks for it", noLazy},
+	{keyGlobalXML, ServerScope, Enum, fileWiring, "", "what an instance keeps: memory-instance.xml nothing, file-instance.xml its cursors in files, default-instance.xml in ZooKeeper", ""},
 	{"canal.instance.global.manager.address", ServerScope, Text, "${canal.admin.manager}", "", "canal-admin of all instances", noAdmin},
 	{"canal.instance.<destination>.spring.xml", ServerScope, Enum, "", "", "what one instance keeps; in the main file", ""},
 	{"canal.instance.<destination>.mode", ServerScope, Enum, "", "", "where settings of one instance come from", "all instances are read from files"},
-	{"canal.instance.<destination>.lazy", ServerScope, Bool, "", "", "start one instance only when a client asks for it", noCluster + "; instances start at once"},
+	{"canal.instance.<destination>.lazy", ServerScope, Bool, "", "", "start one instance only when a client asks for it", noLazy},
 	{"canal.instance.<destination>.manager.address", ServerScope, Text, "", "", "canal-admin of one instance", noAdmin},
-	{keyZKServers, ServerScope, List, "", "", "ZooKeeper of a cluster; refused unless empty", ""},
-	{"canal.zookeeper.flush.period", ServerScope, Integer, "1000", "ms", "how often cursors go to ZooKeeper", noCluster},
+	{keyZKServers, ServerScope, List, "", "", "ZooKeeper of a cluster, host:port,...[/chroot]: each destination is run by one of its servers; empty is no cluster", ""},
+	{keyZKTimeout, ServerScope, Integer, "10000", "ms", "session timeout to ask ZooKeeper for: so long a dead server keeps its destinations", ""},
+	{keyZKUser, ServerScope, Text, "", "", "user towards ZooKeeper (digest); empty names nobody", ""},
+	{keyZKPassword, ServerScope, Text, "", "", "its password", ""},
+	{keyZKACL, ServerScope, Enum, "open", "", "who may touch the nodes made in ZooKeeper: open is everybody, as Java servers need it; private is that user", ""},
 	{keyAdminManager, ServerScope, Address, "", "", "canal-admin to take the configuration from; refused unless empty", ""},
 	{keyAdminPort, ServerScope, Integer, "11110", "", "port for canal-admin", noAdmin},
 	{"canal.admin.user", ServerScope, Text, "admin", "", "user towards canal-admin", noAdmin},
@@ -140,6 +143,7 @@ var instanceKeys = []Key{
 	{keyBatchMode, InstanceScope, Enum, "MEMSIZE", "", "what a batch's size counts: MEMSIZE units of memory, ITEMSIZE entries", ""},
 	{"canal.instance.memory.rawEntry", InstanceScope, Bool, "true", "", "keep entries as bytes", "entries are always bytes"},
 	{keyDataDir, InstanceScope, Folder, "../conf", "", "folder of cursors, one folder per destination in it; relative to bin", ""},
+	{keyZKFlush, InstanceScope, Integer, "1000", "ms", "how often cursors are written to ZooKeeper, with default-instance.xml", ""},
 	{keyFlushPeriod, InstanceScope, Integer, "1000", "ms", "how often cursors are written", ""},
 	{keyAbsent, InstanceScope, Integer, "60", "s", "after this time a client that is away no longer holds the store full", ""},
 	{keyTSDB, InstanceScope, Bool, "true", "", "keep the history of structures in a file; with memory-instance.xml it is never kept", ""},

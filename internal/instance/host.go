@@ -31,6 +31,21 @@ type HostConfig struct {
 	Scan func() (map[string]File, error)
 	// ScanEvery is the pause between two scans; 5 s when it is zero.
 	ScanEvery time.Duration
+	// Elect takes part in the election of a destination until its context is done,
+	// and calls lead whenever this server runs the destination. Nil runs all.
+	Elect func(ctx context.Context, destination string, lead func(ctx context.Context, lease Lease) error) error
+	// Check says whether a destination could be opened, before this server takes
+	// part in an election; its errors are those of Open. Nil checks nothing.
+	Check func(destination string) error
+}
+
+// Lease is the right to run a destination for a time.
+type Lease struct {
+	// Valid tells whether it holds at this moment: nothing is answered without. It
+	// is asked for each request. Nil always holds.
+	Valid func() bool
+	// Open makes a fresh instance for the time of the lease.
+	Open func() (*Instance, error)
 }
 
 // Host runs the destinations of one server. One that fails is reported and
@@ -57,12 +72,14 @@ const defaultScanEvery = 5 * time.Second
 type HostState string
 
 // The states of a destination. One that is Failed is tried again, at intervals
-// and when its configuration changes; one that is Waiting has none yet.
+// and when its configuration changes; one that is Waiting has none yet; one that
+// is Standby takes part in an election.
 const (
 	Starting HostState = "starting"
 	Running  HostState = "running"
 	Failed   HostState = "failed"
 	Waiting  HostState = "waiting"
+	Standby  HostState = "standby"
 )
 
 // Hosted is a destination as its host sees it.
@@ -136,6 +153,8 @@ type member struct {
 
 	// Guarded by the host's lock.
 	instance *Instance
+	lease    Lease
+	restart  context.CancelFunc // while the lease is held: ends the instance, to begin another
 	state    HostState
 	since    time.Time
 	err      error
@@ -199,18 +218,88 @@ func (h *Host) keep(ctx context.Context, m *member) {
 func (h *Host) attempt(ctx context.Context, m *member) (changed bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	once := h.once
+	if h.cfg.Elect != nil {
+		if err := h.check(m.name); err != nil {
+			return false, err
+		}
+		once = h.campaign
+		h.set(m, Standby, nil)
+	}
 	done := make(chan error, 1)
-	go func() { done <- h.once(ctx, m) }()
-	select {
-	case err := <-done:
-		return false, err
-	case <-m.changed:
+	go func() { done <- once(ctx, m) }()
+	for {
+		select {
+		case err := <-done:
+			return false, err
+		case <-m.changed:
+		}
+		if h.restart(m) { // a reload does not move the destination
+			continue
+		}
 		cancel()
 		if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
 			h.log.Error("instance ended with an error", zap.String("destination", m.name), zap.Error(err))
 		}
 		return true, nil
 	}
+}
+
+func (h *Host) check(destination string) error {
+	if h.cfg.Check == nil {
+		return nil
+	}
+	if err := h.cfg.Check(destination); err != nil {
+		return fmt.Errorf("instance %q: %w", destination, err)
+	}
+	return nil
+}
+
+// campaign runs the destination whenever this server has its lease.
+func (h *Host) campaign(ctx context.Context, m *member) error {
+	return h.cfg.Elect(ctx, m.name, func(ctx context.Context, lease Lease) error {
+		h.mu.Lock()
+		m.lease = lease
+		h.mu.Unlock()
+		var err error
+		for again := true; again && ctx.Err() == nil; {
+			again, err = h.tenure(ctx, m)
+		}
+		switch {
+		case ctx.Err() == nil:
+			h.set(m, Failed, err)
+		default:
+			h.set(m, Standby, nil)
+		}
+		return err
+	})
+}
+
+// tenure runs one instance under the lease; again is true when its configuration
+// changed meanwhile.
+func (h *Host) tenure(ctx context.Context, m *member) (again bool, err error) {
+	own, stop := context.WithCancel(ctx)
+	defer stop()
+	h.mu.Lock()
+	m.restart = stop
+	h.mu.Unlock()
+	err = h.once(own, m)
+	h.mu.Lock()
+	m.restart = nil
+	h.mu.Unlock()
+	return ctx.Err() == nil && own.Err() != nil, err
+}
+
+// restart begins another instance under the lease that is held; it returns
+// false when none is.
+func (h *Host) restart(m *member) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if m.restart == nil {
+		return false
+	}
+	m.restart()
+	return true
 }
 
 func (h *Host) once(ctx context.Context, m *member) (err error) {
@@ -220,7 +309,13 @@ func (h *Host) once(ctx context.Context, m *member) (err error) {
 			err = fmt.Errorf("instance %q: panic: %v\n%s", m.name, p, debug.Stack())
 		}
 	}()
-	i, err := h.cfg.Open(m.name)
+	h.mu.Lock()
+	open := m.lease.Open
+	h.mu.Unlock()
+	if open == nil {
+		open = func() (*Instance, error) { return h.cfg.Open(m.name) }
+	}
+	i, err := open()
 	if err != nil {
 		return fmt.Errorf("instance %q: %w", m.name, err)
 	}
@@ -270,11 +365,21 @@ func (h *Host) set(m *member, s HostState, err error) {
 // Session is a client's view of a destination; ErrNotRunning when it does not
 // run here now, whether it is known or not.
 func (h *Host) Session(destination string, id meta.ClientID) (*Session, error) {
-	i := h.Instance(destination)
-	if i == nil || !i.isRunning() {
+	h.mu.Lock()
+	var i *Instance
+	var valid func() bool
+	if m := h.mu.members[destination]; m != nil {
+		i, valid = m.instance, m.lease.Valid
+	}
+	h.mu.Unlock()
+	if i == nil {
 		return nil, ErrNotRunning
 	}
-	return &Session{i: i, id: id}, nil
+	s := &Session{i: i, id: id, valid: valid}
+	if !s.holds() {
+		return nil, ErrNotRunning
+	}
+	return s, nil
 }
 
 // Instance is the running instance of a destination, or nil.

@@ -49,6 +49,9 @@ type Config struct {
 
 	HistoryFile string // of structures; empty keeps them for the instance's life only
 	HistoryKeep history.Keep
+	// Elected says that another server may have run the destination before: what
+	// was kept of structures then lacks statements, so it begins anew.
+	Elected bool
 
 	TransactionSize int           // entries of one flush group at most; 1024
 	FilterMarkers   bool          // canal.instance.filter.transaction.entry
@@ -108,14 +111,19 @@ type Instance struct {
 	// attach serialises what moves clients in and out of the store.
 	attach sync.Mutex
 
+	// closing is held by what changes the book; the end of the instance waits for
+	// it before the book is saved for the last time. It is taken after attach.
+	closing sync.RWMutex
+
 	mu struct {
 		sync.Mutex
-		running bool
-		reader  *binlog.Reader
-		white   *filter.Filter
-		start   position.Position       // where the stream started; zero before it is known
-		restart context.CancelCauseFunc // ends the dump that runs; nil when none does
-		back    position.Position       // where a returned client needs the next dump to start
+		running  bool
+		draining bool // nothing is handed out any more; what is outstanding may be acknowledged
+		reader   *binlog.Reader
+		white    *filter.Filter
+		start    position.Position       // where the stream started; zero before it is known
+		restart  context.CancelCauseFunc // ends the dump that runs; nil when none does
+		back     position.Position       // where a returned client needs the next dump to start
 		// returned are the clients that the next dump starts for.
 		returned []meta.ClientID
 	}
@@ -184,6 +192,11 @@ func (i *Instance) Run(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = structures.Close() }() // everything is on disk already
+	if i.cfg.Elected {
+		if err := structures.Reset(); err != nil {
+			return err
+		}
+	}
 	i.cfg.Source.History = structures
 	i.host = sourceHost(ctx, i.host)
 	i.book = meta.NewBook(state)
@@ -198,6 +211,9 @@ func (i *Instance) Run(ctx context.Context) error {
 	i.sayStart(len(state.Clients))
 	defer i.sayStop()
 
+	// The parts end when nothing is accepted any more: what is acknowledged is saved.
+	ctx, end := i.closeFirst(ctx)
+	defer end()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(guarded("cursor flusher", func() error { return i.book.Run(ctx, i.keeper, i.cfg.FlushPeriod, i.log.Named("meta")) }))
 	g.Go(guarded("client watch", func() error { return i.watchClients(ctx) }))
@@ -208,6 +224,62 @@ func (i *Instance) Run(ctx context.Context) error {
 		return nil
 	}
 	return err
+}
+
+// closeFirst is a context that ends after the given one, when the instance has
+// stopped to accept acknowledgements and subscriptions.
+func (i *Instance) closeFirst(ctx context.Context) (context.Context, func()) {
+	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(done)
+		if errors.Is(context.Cause(ctx), ErrHandOver) {
+			i.drain()
+		}
+		i.setRunning(false)
+		i.closing.Lock()
+		defer i.closing.Unlock() // nobody holds it who saw the instance running
+		cancel()
+	})
+	return own, func() {
+		if !stop() {
+			<-done
+		}
+		cancel()
+	}
+}
+
+// ErrHandOver is the cause of a context that ends because another server takes
+// the destination over while clients are connected still. What was handed out may
+// be acknowledged for a moment, so that the other need not hand it out again.
+var ErrHandOver = errors.New("handed over to another server")
+
+// drainMost is that moment at most; clients get nothing meanwhile.
+const drainMost = 300 * time.Millisecond
+
+// drain waits until what was handed out is acknowledged, or the moment is over.
+func (i *Instance) drain() {
+	i.mu.Lock()
+	i.mu.draining = true
+	i.mu.Unlock()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(drainMost); time.Now().Before(end); <-tick.C {
+		outstanding := 0
+		for _, c := range i.store.Stats().Clients {
+			outstanding += c.Outstanding
+		}
+		if outstanding == 0 {
+			return
+		}
+	}
+}
+
+// isOpen tells whether anything may be handed out or subscribed.
+func (i *Instance) isOpen() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.mu.running && !i.mu.draining
 }
 
 // sourceHost is the host's name in cursors: as configured if it is a name, else

@@ -18,9 +18,16 @@ import (
 // Session is one client's view of a running instance. It holds no state of its
 // own; any number may exist for one client.
 type Session struct {
-	i  *Instance
-	id meta.ClientID
+	i     *Instance
+	id    meta.ClientID
+	valid func() bool // see Lease
 }
+
+// holds tells whether the instance may answer at this moment.
+func (s *Session) holds() bool { return s.i.isRunning() && (s.valid == nil || s.valid()) }
+
+// open tells whether it may also hand something out.
+func (s *Session) open() bool { return s.holds() && s.i.isOpen() }
 
 // subscribeWait bounds the wait of a subscription for a source that cannot be
 // reached; clients wait a minute for an answer.
@@ -34,7 +41,7 @@ const subscribeWait = 3 * time.Second
 // after a subscription that was answered should reach the client.
 func (s *Session) Subscribe(ctx context.Context, pattern string) error {
 	i := s.i
-	if !i.isRunning() {
+	if !s.open() {
 		return ErrNotRunning
 	}
 	select {
@@ -55,6 +62,11 @@ func (s *Session) Subscribe(ctx context.Context, pattern string) error {
 	}
 	i.attach.Lock()
 	defer i.attach.Unlock()
+	i.closing.RLock()
+	defer i.closing.RUnlock()
+	if !s.open() {
+		return ErrNotRunning
+	}
 	i.book.Subscribe(s.id, pattern)
 	c, _ := i.book.Client(s.id)
 	if c.Cursor == nil {
@@ -100,11 +112,13 @@ func (i *Instance) streamStart() position.Position {
 
 // Unsubscribe removes the subscription; without one it does nothing.
 func (s *Session) Unsubscribe(context.Context) error {
-	if !s.i.isRunning() {
-		return ErrNotRunning
-	}
 	s.i.attach.Lock()
 	defer s.i.attach.Unlock()
+	s.i.closing.RLock()
+	defer s.i.closing.RUnlock()
+	if !s.holds() {
+		return ErrNotRunning
+	}
 	s.i.book.Unsubscribe(s.id)
 	s.i.store.Detach(s.id)
 	s.i.sayUnsubscribed(s.id)
@@ -112,7 +126,7 @@ func (s *Session) Unsubscribe(context.Context) error {
 }
 
 func (s *Session) check() error {
-	if !s.i.isRunning() {
+	if !s.holds() {
 		return ErrNotRunning
 	}
 	if _, ok := s.i.book.Client(s.id); !ok {
@@ -127,9 +141,20 @@ func (s *Session) Get(ctx context.Context, size int, wait time.Duration) (*store
 	if err := s.check(); err != nil {
 		return nil, err
 	}
+	if !s.open() {
+		return nil, ErrNotRunning
+	}
 	began := time.Now()
 	for {
 		b, err := s.i.store.Get(ctx, s.id, size, wait)
+		if err == nil && !s.open() {
+			// The wait was long. What is not delivered is handed out again.
+			b.Release()
+			if b.ID > 0 {
+				_ = s.i.store.Rollback(s.id, b.ID)
+			}
+			return nil, ErrNotRunning
+		}
 		if !errors.Is(err, store.ErrNoClient) {
 			return b, err
 		}
@@ -196,11 +221,13 @@ func (i *Instance) restartAt(id meta.ClientID, p position.Position) {
 
 // Ack acknowledges the client's oldest batch and moves its cursor.
 func (s *Session) Ack(batchID int64) error {
+	s.i.attach.Lock()
+	defer s.i.attach.Unlock()
+	s.i.closing.RLock()
+	defer s.i.closing.RUnlock()
 	if err := s.check(); err != nil {
 		return err
 	}
-	s.i.attach.Lock()
-	defer s.i.attach.Unlock()
 	p, ok, err := s.i.store.Ack(s.id, batchID)
 	if errors.Is(err, store.ErrNoClient) {
 		return store.ErrUnknownBatch

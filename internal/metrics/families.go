@@ -165,9 +165,12 @@ const (
 	Parked   = "parked"   // it runs, and rests because its clients take nothing
 	Failed   = "failed"
 	Waiting  = "waiting" // for its configuration
+	Standby  = "standby" // another server of the cluster runs it, or will
+
+	NoZooKeeper = "no_zookeeper" // nothing is answered: it may be another's by now
 )
 
-var states = []string{Starting, Running, Retrying, Parked, Failed, Waiting}
+var states = []string{Starting, Running, Retrying, Parked, Failed, Waiting, Standby, NoZooKeeper}
 
 // ownFamilies are additions of ours, of destinations that run.
 var ownFamilies = []family{
@@ -226,6 +229,9 @@ var stateFamilies = []family{
 		for _, s := range states {
 			emit(truth(d.State == s), d.Name, s)
 		}
+	}),
+	of("canal_destination_lease_epoch", "gauge", []string{"destination"}, "number of the lease with which this server runs the destination in a cluster, larger than all before; 0 without one", func(d *Destination, emit emitter) {
+		emit(float64(d.Epoch), d.Name)
 	}),
 }
 

@@ -20,6 +20,9 @@ func (m *Metrics) reasons() []string {
 	for _, d := range all {
 		since, why := d.Since, d.Err
 		switch s := d.Status; {
+		case d.State == Standby:
+			continue // others serve
+		case d.State == NoZooKeeper:
 		case s == nil && why != "":
 		case s == nil && d.State == Waiting:
 			why = "it has no configuration yet"
@@ -37,7 +40,7 @@ func (m *Metrics) reasons() []string {
 			continue
 		}
 		// What cannot start stands still by itself; a source may come back.
-		if d.State == Failed || time.Since(since) > limit {
+		if d.State == Failed || d.State == NoZooKeeper || time.Since(since) > limit {
 			out = append(out, fmt.Sprintf("%s: %s since %s: %s", d.Name, d.State, since.Format(time.RFC3339), strings.ReplaceAll(why, "\n", "; ")))
 		}
 	}
@@ -51,6 +54,9 @@ type (
 		State       string `json:"state"`
 		Since       string `json:"since"`
 		Error       string `json:"error,omitempty"`
+		Role        string `json:"role,omitempty"`
+		Epoch       int64  `json:"epoch,omitempty"`
+		Owner       string `json:"owner,omitempty"`
 
 		Source   *sourceJSON   `json:"source,omitempty"`
 		Pipeline *pipelineJSON `json:"pipeline,omitempty"`
@@ -115,7 +121,7 @@ func (m *Metrics) instances() ([]byte, error) {
 		return nil, errors.New("the destinations cannot be listed")
 	}
 	for _, d := range all {
-		j := instanceJSON{Destination: d.Name, State: d.State, Since: stamp(d.Since), Error: d.Err}
+		j := instanceJSON{Destination: d.Name, State: d.State, Since: stamp(d.Since), Error: d.Err, Role: d.Role, Epoch: d.Epoch, Owner: d.Owner}
 		if s := d.Status; s != nil {
 			position := ""
 			if s.File != "" {

@@ -31,6 +31,11 @@ type Destination struct {
 	Err    string           // why it failed; empty otherwise
 	Status *instance.Status // when it runs, else nil
 
+	// In a cluster, else empty.
+	Role  string // this server's: waiting, standby, leading, suspended
+	Epoch int64  // of the lease that this server holds; 0 without one
+	Owner string // the address of the server that runs it, as last seen
+
 	now time.Time
 }
 
@@ -147,7 +152,7 @@ func (m *Metrics) list() (all []Destination, ok bool) {
 	for i := range all {
 		d := &all[i]
 		switch s := d.Status; {
-		case s == nil:
+		case s == nil || d.State == NoZooKeeper:
 		case !s.ParkedSince.IsZero():
 			d.State, d.Since = Parked, s.ParkedSince
 		case !s.TroubleSince.IsZero(): // also while it is connected once more

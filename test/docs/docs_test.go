@@ -29,7 +29,7 @@ func read(t *testing.T, path string) string {
 func TestRunbookHasEveryErrorLine(t *testing.T) {
 	runbook := read(t, "docs/OPERATIONS.md")
 	found := 0
-	for _, dir := range []string{"cmd/canald", "internal/instance", "internal/binlog", "internal/server", "internal/meta"} {
+	for _, dir := range []string{"cmd/canald", "internal/instance", "internal/binlog", "internal/server", "internal/meta", "internal/election", "internal/zkconn"} {
 		files, err := filepath.Glob(filepath.Join(root, dir, "*.go"))
 		if err != nil {
 			t.Fatal(err)

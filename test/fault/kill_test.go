@@ -42,6 +42,7 @@ func seconds(t *testing.T, usual int) time.Duration {
 type received struct {
 	seq    int
 	offset string // file:offset of its event, sorts as the binlog does
+	at     time.Time
 }
 
 func TestKill(t *testing.T) {
@@ -116,7 +117,8 @@ func write(ctx context.Context, s *harness.Server, written *atomic.Int64) error 
 type killReader struct {
 	t       *testing.T
 	addr    string
-	cursor  string // meta.dat
+	find    func() string // where to connect to; nil is addr
+	cursor  string        // meta.dat
 	conn    *client.Conn
 	rows    []received
 	saved   string // the cursor in meta.dat when the connection was lost
@@ -131,7 +133,11 @@ func (r *killReader) reconnect(ctx context.Context) {
 	}
 	r.saved = savedCursor(r.cursor)
 	for ctx.Err() == nil {
-		conn, err := client.Dial(ctx, client.Options{Addr: r.addr, Destination: "kill"})
+		addr := r.addr
+		if r.find != nil {
+			addr = r.find()
+		}
+		conn, err := client.Dial(ctx, client.Options{Addr: addr, Destination: "kill"})
 		if err == nil {
 			if err = conn.Subscribe(ctx, ""); err == nil {
 				if err = conn.Rollback(ctx, 0); err == nil {
@@ -218,7 +224,7 @@ func (r *killReader) take(e *canalpb.Entry) error {
 			r.repeats++
 		}
 		r.highest = max(r.highest, seq)
-		r.rows = append(r.rows, received{seq: seq, offset: place})
+		r.rows = append(r.rows, received{seq: seq, offset: place, at: time.Now()})
 	}
 	return nil
 }

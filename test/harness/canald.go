@@ -128,6 +128,19 @@ func (c *Canald) Kill() {
 	}
 }
 
+// Pause stops the process without its noticing, until Resume.
+func (c *Canald) Pause(t testing.TB) { c.signal(t, syscall.SIGSTOP) }
+
+// Resume ends a pause.
+func (c *Canald) Resume(t testing.TB) { c.signal(t, syscall.SIGCONT) }
+
+func (c *Canald) signal(t testing.TB, s syscall.Signal) {
+	t.Helper()
+	if err := c.process.cmd.Process.Signal(s); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Stop ends the process in order and returns its exit code.
 func (c *Canald) Stop(t testing.TB) {
 	t.Helper()
@@ -140,20 +153,6 @@ func (c *Canald) Stop(t testing.TB) {
 		t.Fatalf("canald does not end\n%s", c.Log())
 	}
 	c.process = nil
-}
-
-// Pause stops the process's clock, as it were, until Resume: what happens at the
-// source meanwhile reaches it late.
-func (c *Canald) Pause(t testing.TB) { c.signal(t, syscall.SIGSTOP) }
-
-// Resume lets a paused process go on.
-func (c *Canald) Resume(t testing.TB) { c.signal(t, syscall.SIGCONT) }
-
-func (c *Canald) signal(t testing.TB, s syscall.Signal) {
-	t.Helper()
-	if err := c.process.cmd.Process.Signal(s); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // Log is the end of what the process printed.

@@ -32,6 +32,8 @@ type Answer struct {
 	// client and 0 with the Python client.
 	BatchID int64   `json:"batchId"`
 	Entries []Entry `json:"entries"`
+	// Active is what a member of a Java election says: it runs the destination.
+	Active bool `json:"active"`
 	// Error is the exception that the client threw.
 	Error string `json:"error"`
 }
@@ -102,6 +104,20 @@ func PythonClient(t testing.TB) *Driver {
 	})
 }
 
+// JavaElection starts a driver of the election of Java's servers, without a
+// server. Its commands are
+//
+//	join ZOOKEEPERS DESTINATION ADDRESS
+//	look
+//	leave
+func JavaElection(t testing.TB) *Driver {
+	t.Helper()
+	return startDriver(t, "java-client", func(part, folder string) *exec.Cmd {
+		return exec.Command("java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dfile.encoding=UTF-8",
+			"-cp", filepath.Join(part, "lib", "*"), filepath.Join(folder, "java", "CanalElect.java"))
+	})
+}
+
 func startDriver(t testing.TB, part string, command func(part, folder string) *exec.Cmd) *Driver {
 	t.Helper()
 	d, err := newDriver(t.Context(), part, filepath.Join(t.TempDir(), part+".log"), command)
@@ -146,6 +162,7 @@ func newDriver(ctx context.Context, part, logPath string, command func(part, fol
 // Do sends one command and waits for its answer. The commands are
 //
 //	connect HOST PORT DESTINATION [USER PASSWORD]
+//	cluster ZOOKEEPERS DESTINATION (Java only)
 //	subscribe [FILTER]
 //	get SIZE [TIMEOUT_MILLIS]
 //	ack ID

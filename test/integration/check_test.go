@@ -176,6 +176,15 @@ func TestCheck(t *testing.T) {
 			}, true},
 			{"client-port", check.Problem, busy("canal.port"), true},
 			{"metrics-port", check.Warning, busy("canal.metrics.pull.port"), true},
+			{"zookeeper", check.Problem, mainKey("canal.zkServers", "127.0.0.1:1"), true},
+			{"zookeeper", check.Warning, func(t *testing.T, h *installation) {
+				l, err := net.Listen("tcp", "127.0.0.1:0")
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = l.Close() })
+				h.main["canal.zkServers"] = l.Addr().String() + ",127.0.0.1:1"
+			}, true},
 			{"logs-folder", check.Problem, func(_ *testing.T, h *installation) { h.write("logs", "") }, true},
 			{"data-folder", check.Problem, func(_ *testing.T, h *installation) {
 				h.write("data", "")

@@ -1,5 +1,7 @@
 import com.alibaba.fastjson2.JSONArray;
 import com.alibaba.fastjson2.JSONObject;
+import com.alibaba.otter.canal.client.CanalConnector;
+import com.alibaba.otter.canal.client.CanalConnectors;
 import com.alibaba.otter.canal.client.impl.SimpleCanalConnector;
 import com.alibaba.otter.canal.protocol.CanalEntry;
 import com.alibaba.otter.canal.protocol.Message;
@@ -17,6 +19,7 @@ import java.util.concurrent.TimeUnit;
  *
  * <pre>
  * connect HOST PORT DESTINATION [USER PASSWORD]
+ * cluster ZOOKEEPERS DESTINATION      connect to whoever runs the destination
  * subscribe [FILTER]
  * get SIZE [TIMEOUT_MILLIS]      without an ack; without a timeout it answers at once
  * ack ID
@@ -32,7 +35,7 @@ public class CanalDrive {
     private static final int SOCKET_TIMEOUT_MILLIS = 60_000;
     private static final int IDLE_TIMEOUT_MILLIS = 60 * 60 * 1000;
 
-    private SimpleCanalConnector connector;
+    private CanalConnector connector;
 
     public static void main(String[] args) throws Exception {
         PrintStream answers = new PrintStream(System.out, false, "UTF-8");
@@ -60,6 +63,10 @@ public class CanalDrive {
                 connector = new SimpleCanalConnector(new InetSocketAddress(words[1], Integer.parseInt(words[2])),
                     words.length > 4 ? words[4] : "", words.length > 5 ? words[5] : "", words[3],
                     SOCKET_TIMEOUT_MILLIS, IDLE_TIMEOUT_MILLIS);
+                connector.connect();
+                break;
+            case "cluster":
+                connector = CanalConnectors.newClusterConnector(words[1], words[2], "", "");
                 connector.connect();
                 break;
             case "subscribe":

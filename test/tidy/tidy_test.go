@@ -32,10 +32,13 @@ var mayImport = map[string][]string{
 	"internal/render":   nil,
 	"internal/logging":  nil,
 	"internal/sdnotify": nil,
+	"internal/zkconn":   nil,
 
 	"internal/event":  {"internal/position"},
 	"internal/schema": {"internal/position"},
-	"internal/meta":   {"internal/position"},
+	"internal/meta":   {"internal/position", "internal/zkconn"},
+
+	"internal/election": {"internal/zkconn"},
 
 	"internal/ddl":   {"internal/position", "internal/schema"},
 	"internal/entry": {"internal/event", "internal/position", "internal/render", "internal/schema"},
@@ -59,10 +62,10 @@ var mayImport = map[string][]string{
 	// It looks on: at instances and at what the server tells its observer.
 	"internal/metrics": {"internal/instance", "internal/meta", "internal/server"},
 	// Settings are checked with the parsers of those who use them.
-	"internal/config": {"internal/filter", "internal/history", "internal/render"},
+	"internal/config": {"internal/filter", "internal/history", "internal/render", "internal/zkconn"},
 	// It asks the source and the files the questions that the server will ask.
 	"internal/check": {
-		"internal/binlog", "internal/config", "internal/filter", "internal/meta", "internal/position",
+		"internal/binlog", "internal/config", "internal/filter", "internal/meta", "internal/position", "internal/zkconn",
 	},
 
 	"client/canalpb": nil,

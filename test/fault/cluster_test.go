@@ -1,0 +1,628 @@
+package fault
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/canald/canald/client"
+	"github.com/canald/canald/internal/zkconn"
+	"github.com/canald/canald/test/harness"
+)
+
+const clusterRunning = "/otter/canal/destinations/kill/running"
+
+// clusterScene is two canalds in front of one source, with a writer, a client
+// that follows the running node, and a witness who asks both all the time.
+type clusterScene struct {
+	t       *testing.T
+	s       *harness.Server
+	z       *harness.ZooKeeper
+	zk      *zkconn.Conn
+	servers []*harness.Canald
+	proxies []*harness.Proxy // of each server, before ZooKeeper; with one ZooKeeper only
+	reader  *killReader
+	written atomic.Int64
+	writer  chan error
+	read    chan error
+	stop    context.CancelFunc // ends the writer
+	witness witness
+}
+
+// witness notes which server answered when.
+type witness struct {
+	mu      sync.Mutex
+	answers []answered
+}
+
+type answered struct {
+	server     int
+	asked, got time.Time
+}
+
+// ask asks a server for a subscription again and again: only who runs the
+// destination says yes.
+func (w *witness) ask(ctx context.Context, server int, addr string) {
+	var conn *client.Conn
+	for ctx.Err() == nil {
+		asked := time.Now()
+		err := error(nil)
+		if conn == nil {
+			conn, err = client.Dial(ctx, client.Options{Addr: addr, Destination: "kill"})
+		}
+		if err == nil {
+			if err = conn.Subscribe(ctx, ""); err == nil {
+				w.mu.Lock()
+				w.answers = append(w.answers, answered{server, asked, time.Now()})
+				w.mu.Unlock()
+			}
+		}
+		if err != nil && conn != nil && !strings.Contains(err.Error(), "start first") {
+			_ = conn.Close()
+			conn = nil
+		}
+		select {
+		case <-time.After(3 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+	if conn != nil {
+		_ = conn.Close()
+	}
+}
+
+// overlaps counts answers to questions that were asked after the next owner had
+// answered its first. It is for scenes in which the destination moves once.
+func (w *witness) overlaps(first int) (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	at := slices.IndexFunc(w.answers, func(a answered) bool { return a.server != first })
+	if at < 0 {
+		return 0
+	}
+	for _, a := range w.answers {
+		if a.server == first && a.asked.After(w.answers[at].got) {
+			n++
+		}
+	}
+	return n
+}
+
+// startCluster starts all of it, with one ZooKeeper or three.
+func startCluster(t *testing.T, timeout time.Duration, zookeepers int) *clusterScene {
+	s := harness.Shared(t, harness.Versions()[0])
+	s.Exec(t, "DROP DATABASE IF EXISTS fault_kill", "CREATE DATABASE fault_kill", "CREATE TABLE fault_kill.t (seq INT PRIMARY KEY, v VARCHAR(100))")
+	c := &clusterScene{t: t, s: s, z: harness.StartZooKeeper(t, zookeepers), writer: make(chan error, 1), read: make(chan error, 1)}
+	servers, err := zkconn.ParseServers(c.z.Servers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	c.zk = zkconn.New(zkconn.Config{Servers: servers, Timeout: 5 * time.Second}, zap.NewNop())
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = c.zk.Run(ctx) })
+	for n := range 2 {
+		way := c.z.Servers
+		if zookeepers == 1 {
+			c.proxies = append(c.proxies, harness.StartProxy(t, way))
+			way = c.proxies[n].Addr
+		}
+		main := fmt.Sprintf("canal.zkServers=%s\ncanal.zookeeper.session.timeout=%d\ncanal.zookeeper.flush.period=100\ncanal.file.flush.period=100\ncanal.instance.global.spring.xml=classpath:spring/default-instance.xml\n",
+			way, timeout.Milliseconds())
+		c.servers = append(c.servers, harness.StartCanald(t, s, main, map[string]string{
+			"kill": fmt.Sprintf("canal.instance.filter.regex=fault_kill\\\\..*\ncanal.instance.mysql.slaveId=%d\n", 7001+n),
+		}))
+	}
+	c.reader = &killReader{t: t, find: c.owner}
+	c.await("somebody runs the destination", 15*time.Second, func() bool { return c.owner() != "" })
+	c.reader.reconnect(t.Context())
+	writing, stop := context.WithCancel(ctx)
+	c.stop = stop
+	go func() { c.writer <- write(writing, s, &c.written) }()
+	go func() { c.read <- c.reader.run(ctx, &c.written, c.writer) }()
+	for n, server := range c.servers {
+		wg.Go(func() { c.witness.ask(writing, n, server.Addr) })
+	}
+	t.Cleanup(func() {
+		cancel()
+		wg.Wait()
+	})
+	time.Sleep(time.Second)
+	return c
+}
+
+// owner is the address in the running node; empty when there is none.
+func (c *clusterScene) owner() string {
+	n, err := c.zk.Get(context.Background(), clusterRunning)
+	if err != nil {
+		return ""
+	}
+	var r struct{ Address string }
+	_ = json.Unmarshal(n.Data, &r)
+	return r.Address
+}
+
+// leader is the number of the server that runs the destination.
+func (c *clusterScene) leader() int {
+	c.t.Helper()
+	owner := c.owner()
+	n := slices.IndexFunc(c.servers, func(s *harness.Canald) bool { return s.Addr == owner })
+	if n < 0 {
+		c.t.Fatalf("no server of ours has the address %q", owner)
+	}
+	return n
+}
+
+func (c *clusterScene) await(what string, limit time.Duration, ok func() bool) {
+	c.t.Helper()
+	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if ok() {
+			return
+		}
+	}
+	for _, s := range c.servers {
+		c.t.Log(s.Log())
+	}
+	c.t.Fatalf("not within %s: %s", limit, what)
+}
+
+// moved waits until the client gets rows from another than the given server, and
+// returns how long the client got nothing.
+func (c *clusterScene) moved(from int, limit time.Duration) {
+	c.t.Helper()
+	other := c.servers[1-from].Addr
+	c.await("the other server runs the destination", limit, func() bool { return c.owner() == other })
+	time.Sleep(1500 * time.Millisecond)
+}
+
+// finish ends the writer and checks what the client got. It returns the longest
+// time without a new row.
+func (c *clusterScene) finish() time.Duration {
+	c.t.Helper()
+	c.stop()
+	if err := <-c.read; err != nil {
+		for _, s := range c.servers {
+			c.t.Log(s.Log())
+		}
+		c.t.Fatal(err)
+	}
+	c.reader.check(int(c.written.Load()))
+	var longest time.Duration
+	highest, last := 0, time.Time{}
+	for _, row := range c.reader.rows {
+		if row.seq <= highest {
+			continue
+		}
+		if !last.IsZero() {
+			longest = max(longest, row.at.Sub(last))
+		}
+		highest, last = row.seq, row.at
+	}
+	c.t.Logf("%d rows written, %d received, %d of them again, longest gap %s", c.written.Load(), len(c.reader.rows), c.reader.repeats, longest)
+	return longest
+}
+
+func TestClusterKill(t *testing.T) {
+	c := startCluster(t, 3*time.Second, 1)
+	n := c.leader()
+	c.servers[n].Kill()
+	c.moved(n, 10*time.Second)
+	if gap := c.finish(); gap > 5*time.Second {
+		t.Errorf("the client got nothing for %s", gap)
+	}
+}
+
+func TestClusterStop(t *testing.T) {
+	c := startCluster(t, 20*time.Second, 1)
+	n := c.leader()
+	c.servers[n].Stop(t)
+	c.moved(n, 5*time.Second)
+	if gap := c.finish(); gap > time.Second {
+		t.Errorf("the client got nothing for %s", gap)
+	}
+	if over := c.witness.overlaps(n); over > 0 {
+		t.Errorf("the old owner answered %d times after the new one", over)
+	}
+}
+
+func TestClusterRelease(t *testing.T) {
+	c := startCluster(t, 20*time.Second, 1)
+	n := c.leader()
+	session, _ := c.zk.Session()
+	if _, err := c.zk.Set(t.Context(), session.ID, clusterRunning, fmt.Appendf(nil, `{"active":false,"address":%q}`, c.servers[n].Addr), -1); err != nil {
+		t.Fatal(err)
+	}
+	c.moved(n, 5*time.Second)
+	if gap := c.finish(); gap > time.Second {
+		t.Errorf("the client got nothing for %s", gap)
+	}
+	if over := c.witness.overlaps(n); over > 0 {
+		t.Errorf("the old owner answered %d times after the new one", over)
+	}
+}
+
+// A process that is killed and started again does not wait for its own session.
+func TestClusterQuickRestart(t *testing.T) {
+	c := startCluster(t, 30*time.Second, 1)
+	n := c.leader()
+	c.servers[n].Kill()
+	c.servers[n].Start(t)
+	c.await("somebody runs the destination", 5*time.Second, func() bool { return c.owner() != "" })
+	time.Sleep(1500 * time.Millisecond)
+	if gap := c.finish(); gap > 2*time.Second {
+		t.Errorf("the client got nothing for %s", gap)
+	}
+}
+
+func TestClusterCloseSession(t *testing.T) {
+	c := startCluster(t, 30*time.Second, 1)
+	n := c.leader()
+	closeSession := func() (string, error) {
+		out, err := exec.CommandContext(t.Context(), harness.Program(t), "--home", c.servers[n].Home, "cluster", "close-session").CombinedOutput()
+		return string(out), err
+	}
+	if out, err := closeSession(); err == nil || !strings.Contains(out, "seems to run") {
+		t.Errorf("the session of a live server: %v, %s", err, out)
+	}
+	c.servers[n].Kill()
+	if out, err := closeSession(); err != nil {
+		t.Fatalf("%v, %s", err, out)
+	}
+	c.moved(n, 2*time.Second)
+	if out, err := closeSession(); err != nil || !strings.Contains(out, "no session") {
+		t.Errorf("once more: %v, %s", err, out)
+	}
+	if gap := c.finish(); gap > 2*time.Second {
+		t.Errorf("the client got nothing for %s", gap)
+	}
+}
+
+// A server that was frozen for longer than its session answers nothing when it
+// wakes up.
+func TestClusterFreeze(t *testing.T) {
+	c := startCluster(t, 2*time.Second, 1)
+	n := c.leader()
+	c.servers[n].Pause(t)
+	c.moved(n, 10*time.Second)
+	time.Sleep(time.Second)
+	c.servers[n].Resume(t)
+	time.Sleep(3 * time.Second)
+	if c.leader() == n {
+		t.Error("it took the destination back")
+	}
+	c.finish()
+	if over := c.witness.overlaps(n); over > 0 {
+		t.Errorf("the frozen server answered %d times after the new one", over)
+	}
+}
+
+// A restart of ZooKeeper that is shorter than the session moves nothing and
+// interrupts nobody.
+func TestClusterZooKeeperRestart(t *testing.T) {
+	c := startCluster(t, 20*time.Second, 1)
+	n := c.leader()
+	before, err := c.zk.Get(t.Context(), clusterRunning)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.z.Kill(0)
+	time.Sleep(time.Second)
+	c.z.Start(t, 0)
+	c.await("the running node is there", 20*time.Second, func() bool { return c.owner() != "" })
+	time.Sleep(2 * time.Second)
+	after, err := c.zk.Get(t.Context(), clusterRunning)
+	if err != nil || after.Epoch != before.Epoch || c.leader() != n {
+		t.Errorf("epoch %d before and %d after, %v", before.Epoch, after.Epoch, err)
+	}
+	if gap := c.finish(); gap > time.Second {
+		t.Errorf("the client got nothing for %s", gap)
+	}
+}
+
+// ZooKeeper that has lost everything gets the cursors back from the owner.
+func TestClusterZooKeeperWiped(t *testing.T) {
+	c := startCluster(t, 3*time.Second, 1)
+	c.z.Kill(0)
+	c.z.Wipe(t, 0)
+	c.z.Start(t, 0)
+	c.await("somebody runs the destination", 30*time.Second, func() bool { return c.owner() != "" })
+	time.Sleep(3 * time.Second)
+	c.finish()
+}
+
+// The owner that is cut off from ZooKeeper, and not from its clients, stops to
+// answer before another may begin.
+func TestClusterOwnerCutOff(t *testing.T) {
+	c := startCluster(t, 2*time.Second, 1)
+	n := c.leader()
+	c.proxies[n].Cut()
+	c.moved(n, 10*time.Second)
+	c.proxies[n].Heal()
+	time.Sleep(3 * time.Second)
+	if c.leader() == n {
+		t.Error("it took the destination back")
+	}
+	c.finish()
+	if over := c.witness.overlaps(n); over > 0 {
+		t.Errorf("the old owner answered %d times after the new one", over)
+	}
+}
+
+// A cut that is shorter than the session suspends the owner at most.
+func TestClusterShortCut(t *testing.T) {
+	c := startCluster(t, 6*time.Second, 1)
+	n := c.leader()
+	before, err := c.zk.Get(t.Context(), clusterRunning)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.proxies[n].Cut()
+	time.Sleep(4500 * time.Millisecond)
+	if log := c.servers[n].Log(); !strings.Contains(log, "lease suspended") {
+		t.Errorf("not suspended:\n%s", log)
+	}
+	c.proxies[n].Heal()
+	time.Sleep(3 * time.Second)
+	after, err := c.zk.Get(t.Context(), clusterRunning)
+	if err != nil || after.Epoch != before.Epoch {
+		t.Errorf("epoch %d before and %d after, %v", before.Epoch, after.Epoch, err)
+	}
+	if log := c.servers[n].Log(); strings.Contains(log, "stop CannalInstance") {
+		t.Error("the instance was started anew")
+	}
+	c.finish()
+}
+
+func TestClusterZooKeeperLeaderKilled(t *testing.T) {
+	c := startCluster(t, 6*time.Second, 3)
+	n := c.leader()
+	c.z.Kill(c.z.Leader())
+	time.Sleep(6 * time.Second)
+	c.await("somebody runs the destination", 10*time.Second, func() bool { return c.owner() != "" })
+	c.finish()
+	if over := c.witness.overlaps(n); over > 0 {
+		t.Errorf("the old owner answered %d times after the new one", over)
+	}
+}
+
+// A server without ZooKeeper opens its port, answers nobody, says so and waits.
+func TestClusterWithoutZooKeeper(t *testing.T) {
+	s := harness.Shared(t, harness.Versions()[0])
+	z := harness.StartZooKeeper(t, 1)
+	z.Kill(0)
+	c := harness.StartCanald(t, s, "canal.zkServers="+z.Servers, map[string]string{"kill": ""})
+	conn, err := client.Dial(t.Context(), client.Options{Addr: c.Addr, Destination: "kill"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.Subscribe(t.Context(), ""); err == nil || !strings.Contains(err.Error(), "destination:kill should start first") {
+		t.Errorf("subscribe: %v", err)
+	}
+	if code, text := get(t, c, "/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(text, "ZooKeeper") {
+		t.Errorf("/readyz: %d %s", code, text)
+	}
+	z.Start(t, 0)
+	for end := time.Now().Add(20 * time.Second); conn.Subscribe(t.Context(), "") != nil; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not started\n%s", c.Log())
+		}
+	}
+	if code, text := get(t, c, "/instances"); code != http.StatusOK || !strings.Contains(text, `"role":"leading"`) && !strings.Contains(text, `"role": "leading"`) {
+		t.Errorf("/instances: %d %s", code, text)
+	}
+}
+
+// get asks the port for metrics and health.
+func get(t *testing.T, c *harness.Canald, path string) (code int, body string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+c.Metrics+path, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(raw)
+}
+
+// The unmodified Java cluster client finds the owner, and the next one, through
+// the tree, and gets every row.
+func TestClusterJavaClient(t *testing.T) {
+	c := startCluster(t, 3*time.Second, 1)
+	// The other client of the scene is in the way of one whose id is the same.
+	c.finish()
+	d := harness.JavaClient(t)
+	d.Must(t, "cluster "+c.z.Servers+" kill")
+	d.Must(t, "subscribe")
+	c.s.Exec(t, "CREATE TABLE fault_kill.j (seq INT PRIMARY KEY)")
+	const rows = 20
+	got := map[string]int{}
+	fetch := func(until int) {
+		t.Helper()
+		for end := time.Now().Add(60 * time.Second); len(got) < until; {
+			if time.Now().After(end) {
+				t.Fatalf("only %d rows", len(got))
+			}
+			a := d.Must(t, "get 100 500")
+			for _, e := range a.Entries {
+				for _, r := range e.Rows {
+					if e.Table == "j" && len(r.After) > 0 {
+						got[r.After[0].Value]++
+					}
+				}
+			}
+			if a.BatchID > 0 {
+				d.Must(t, fmt.Sprintf("ack %d", a.BatchID))
+			}
+		}
+	}
+	for seq := range rows {
+		if seq == rows/2 {
+			fetch(seq)
+			c.servers[c.leader()].Kill()
+		}
+		c.s.Exec(t, fmt.Sprintf("INSERT INTO fault_kill.j VALUES (%d)", seq))
+	}
+	fetch(rows)
+	if err := func() error { _, err := d.Do("disconnect"); return err }(); err != nil {
+		t.Error(err)
+	}
+	t.Logf("%d rows", len(got))
+}
+
+// Beside the unmodified election of a Java server each takes over from the
+// other, by Java's rules.
+func TestClusterBesideJava(t *testing.T) {
+	s := harness.Shared(t, harness.Versions()[0])
+	z := harness.StartZooKeeper(t, 1)
+	servers, err := zkconn.ParseServers(z.Servers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	zk := zkconn.New(zkconn.Config{Servers: servers}, zap.NewNop())
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = zk.Run(ctx) })
+	defer wg.Wait()
+	defer cancel()
+	const javaAddress = "127.0.0.1:21999"
+	java := harness.JavaElection(t)
+	java.Must(t, "join "+z.Servers+" kill "+javaAddress)
+	until := func(what string, limit time.Duration, ok func() bool) time.Duration {
+		t.Helper()
+		began := time.Now()
+		for time.Since(began) < limit {
+			if ok() {
+				return time.Since(began)
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		t.Fatalf("not within %s: %s", limit, what)
+		return 0
+	}
+	javaRuns := func() bool { return java.Must(t, "look").Active }
+	until("Java runs it", 10*time.Second, javaRuns)
+
+	c := harness.StartCanald(t, s, "canal.zookeeper.session.timeout=6000\ncanal.zkServers="+z.Servers, map[string]string{"kill": ""})
+	owner := func() string {
+		n, err := zk.Get(context.Background(), clusterRunning)
+		if err != nil {
+			return ""
+		}
+		return string(n.Data)
+	}
+	until("canald is a member", 5*time.Second, func() bool {
+		names, err := zk.Children(context.Background(), "/otter/canal/destinations/kill/cluster")
+		return err == nil && slices.Contains(names, c.Addr) && slices.Contains(names, javaAddress)
+	})
+	time.Sleep(time.Second)
+	if owner() != `{"active":true,"address":"`+javaAddress+`"}` {
+		t.Fatalf("the owner is %s", owner())
+	}
+	order := func(address string) {
+		t.Helper()
+		session, _ := zk.Session()
+		if _, err := zk.Set(context.Background(), session.ID, clusterRunning, fmt.Appendf(nil, `{"active":false,"address":%q}`, address), -1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Java's own release may be won by either, so it leaves.
+	java.Must(t, "leave")
+	took := until("canald runs it", 15*time.Second, func() bool { return strings.Contains(owner(), c.Addr) })
+	if took < 4900*time.Millisecond || took > 7*time.Second {
+		t.Errorf("canald took over after %s, not Java's five seconds", took)
+	}
+	java.Must(t, "join "+z.Servers+" kill "+javaAddress)
+	time.Sleep(time.Second)
+	if javaRuns() {
+		t.Error("both run it")
+	}
+	order(c.Addr)
+	took = until("Java runs it", 15*time.Second, javaRuns)
+	if took < 4900*time.Millisecond || took > 7*time.Second {
+		t.Errorf("Java took over after %s", took)
+	}
+	if !strings.Contains(owner(), javaAddress) {
+		t.Errorf("the owner is %s", owner())
+	}
+	java.Kill() // its session is asked for as 90 s, and lasts that long
+	c.Stop(t)
+	if names, err := zk.Children(context.Background(), "/otter/canal/destinations/kill/cluster"); err != nil || slices.Contains(names, c.Addr) {
+		t.Errorf("members left are %v, %v", names, err)
+	}
+}
+
+// Everything at random, again and again; the seed is printed.
+func TestClusterRandom(t *testing.T) {
+	c := startCluster(t, 2*time.Second, 1)
+	seed := uint64(time.Now().UnixNano())
+	if text := os.Getenv("CANALD_FAULT_SEED"); text != "" {
+		var err error
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("CANALD_FAULT_SEED=%d", seed)
+	rng := rand.New(rand.NewPCG(seed, 1))
+	some := func(most time.Duration) time.Duration { return time.Duration(rng.Int64N(int64(most))) }
+	counts := map[string]int{}
+	for end := time.Now().Add(seconds(t, 30)); time.Now().Before(end); {
+		n := rng.IntN(2)
+		if owner := c.owner(); owner != "" && rng.IntN(4) > 0 {
+			n = c.leader()
+		}
+		what := []string{"kill", "stop", "pause", "cut", "release", "restart ZooKeeper"}[rng.IntN(6)]
+		counts[what]++
+		switch what {
+		case "kill":
+			c.servers[n].Kill()
+			time.Sleep(some(3 * time.Second))
+			c.servers[n].Start(t)
+		case "stop":
+			c.servers[n].Stop(t)
+			time.Sleep(some(time.Second))
+			c.servers[n].Start(t)
+		case "pause":
+			c.servers[n].Pause(t)
+			time.Sleep(some(5 * time.Second))
+			c.servers[n].Resume(t)
+		case "cut":
+			c.proxies[n].Cut()
+			time.Sleep(some(5 * time.Second))
+			c.proxies[n].Heal()
+		case "release":
+			session, _ := c.zk.Session()
+			_, _ = c.zk.Set(t.Context(), session.ID, clusterRunning, fmt.Appendf(nil, `{"active":false,"address":%q}`, c.servers[n].Addr), -1)
+		case "restart ZooKeeper":
+			c.z.Kill(0)
+			time.Sleep(some(3 * time.Second))
+			c.z.Start(t, 0)
+		}
+		time.Sleep(500*time.Millisecond + some(2*time.Second))
+	}
+	c.await("somebody runs the destination", 30*time.Second, func() bool { return c.owner() != "" })
+	time.Sleep(3 * time.Second)
+	c.finish()
+	t.Log(counts)
+}
