@@ -209,6 +209,9 @@ func (s *stream) event(ctx context.Context, h event.Header, b []byte) error {
 		s.inTransaction = len(b) > event.HeaderLen+12 && b[event.HeaderLen+12]&1 == 0
 		s.fresh = false
 		s.unsettled = event.MariaAlterUnsettled(b)
+		if s.inTransaction && s.r.cfg.MariaBegin {
+			return s.add(ctx, h, entry.KindMariaBegin, nil, b, false)
+		}
 	case event.TypeRotate:
 		return s.rotate(ctx, b)
 	case event.TypeTransactionPayload:

@@ -40,6 +40,10 @@ func (s *stream) compile(ctx context.Context, h event.Header, m *mapped, tm *eve
 	switch {
 	case err == nil:
 		opts := entry.Options{Charset: s.r.cfg.Charset, MariaDB: s.r.meta.maria, Optional: &o}
+		opts.FullDecimals, opts.MemberNames, opts.StableTypes = s.r.cfg.FullDecimals, s.r.cfg.MemberNames, s.r.cfg.StableTypes
+		if s.r.cfg.ColumnCharsets {
+			opts.Charsets = s.r.facts.charsets
+		}
 		if s.r.cfg.ShownColumns != nil {
 			opts.Shown = s.r.cfg.ShownColumns(m.name.Schema, m.name.Table)
 		}

@@ -55,7 +55,11 @@ type Instance struct {
 	Filter, BlackFilter string
 	// Fields and BlackFields list columns, as filter.ParseColumns reads them.
 	Fields, BlackFields                   string
-	SimpleDDL                             bool // statements are classified as without Druid
+	FullDecimals, MemberNames             bool
+	StableTypes, ColumnCharsets           bool
+	MariaBegin                            bool
+	Location                              *time.Location // of TIMESTAMP columns; nil is the process's zone
+	SimpleDDL                             bool           // statements are classified as without Druid
 	SkipQueries, SkipDCL                  bool
 	SkipDDL, SkipRows                     bool
 	SkipInserts, SkipUpdates, SkipDeletes bool
@@ -220,6 +224,14 @@ func readFilters(in *Instance, r *reader) {
 	}
 	in.Filter, in.BlackFilter = list(keyRegex), list(keyBlackRegex)
 	in.Fields, in.BlackFields = r.text(keyField), r.text(keyBlackField)
+	in.FullDecimals, in.MemberNames, in.StableTypes = r.boolean(keyFullDecimal), r.boolean(keyMemberNames), r.boolean(keyStableType)
+	in.ColumnCharsets, in.MariaBegin = r.boolean(keyColumnCharset), r.boolean(keyMariaBegin)
+	if zone := r.value(keyTimestampZone); zone.text != "" {
+		var err error
+		if in.Location, err = time.LoadLocation(zone.text); err != nil {
+			r.fail(zone, "unknown time zone")
+		}
+	}
 	in.SimpleDDL = !r.boolean(keyDruidDDL)
 	in.SkipQueries, in.SkipDCL, in.SkipDDL = r.boolean(keyQueryDML), r.boolean(keyQueryDCL), r.boolean(keyQueryDDL)
 	in.SkipBrokenTables, in.SkipRows = r.boolean(keyTableError), r.boolean(keyRows)

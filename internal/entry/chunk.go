@@ -10,18 +10,19 @@ type Kind uint8
 
 // The kinds of events that a chunk holds.
 const (
-	KindRows      Kind = iota
-	KindBegin          // QUERY "BEGIN"
-	KindXID            // XID
-	KindCommit         // QUERY "COMMIT"
-	KindXA             // QUERY "XA START", "XA END", "XA COMMIT", "XA ROLLBACK"
-	KindStatement      // any other QUERY
-	KindRowsQuery      // ROWS_QUERY
-	KindAnnotate       // ANNOTATE_ROWS
-	KindUserVar        // USER_VAR
-	KindIntVar         // INTVAR
-	KindRand           // RAND
-	KindHeartbeat      // a sign of life of the source: flushes, makes no entry
+	KindRows       Kind = iota
+	KindBegin           // QUERY "BEGIN"
+	KindMariaBegin      // GTID of a MariaDB transaction
+	KindXID             // XID
+	KindCommit          // QUERY "COMMIT"
+	KindXA              // QUERY "XA START", "XA END", "XA COMMIT", "XA ROLLBACK"
+	KindStatement       // any other QUERY
+	KindRowsQuery       // ROWS_QUERY
+	KindAnnotate        // ANNOTATE_ROWS
+	KindUserVar         // USER_VAR
+	KindIntVar          // INTVAR
+	KindRand            // RAND
+	KindHeartbeat       // a sign of life of the source: flushes, makes no entry
 )
 
 // Event is one raw event of a chunk.

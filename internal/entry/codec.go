@@ -13,6 +13,14 @@ type Options struct {
 	Charset *render.Charset // of text columns and names; nil is UTF-8
 	MariaDB bool            // the source is a MariaDB
 
+	// FullDecimals writes all digits of a fraction; Canal leaves a last group of
+	// zeros out. MemberNames writes ENUM and SET by their members and not as
+	// numbers. StableTypes gives an unsigned column one sqlType, the one of its
+	// largest values. Charsets, by the ids of collations, decode each text column by
+	// its own character set, where the source tells it; nil decodes all by Charset.
+	FullDecimals, MemberNames, StableTypes bool
+	Charsets                               map[uint64]*render.Charset
+
 	// Optional is what the table map says beside the types; nil is nothing.
 	Optional *event.Optional
 
@@ -29,6 +37,7 @@ const (
 	valueFloat
 	valueDouble
 	valueDecimal
+	valueDecimalFull
 	valueBit
 	valueYear
 	valueDate
@@ -42,7 +51,9 @@ const (
 	valueTimestamp2
 	valueTimestampHires
 	valueEnum
+	valueEnumName
 	valueSet
+	valueSetNames
 	valueText   // in the instance's charset
 	valueUTF8   // text whose charset is UTF-8
 	valueBinary // bytes as ISO-8859-1
@@ -100,6 +111,8 @@ type column struct {
 	tail             []byte // mysqlType
 	json             bool   // counts in the bitmap of partial updates
 	hidden           bool   // read and not sent
+	charset          *render.Charset
+	members          [][]byte // of an ENUM or SET that is sent by name
 }
 
 // Codec turns row images of one table version into entry bytes. It is immutable
@@ -174,8 +187,11 @@ func compileColumn(index int, mc event.Column, sc *schema.Column, o Options) col
 		c.length = lengthPrefix1 + lengthKind(min(max(bytes, 1), 4)-1)
 	}
 	text := func(sql int) {
-		c.value, sqlType = valueText, sql
-		if o.Charset == utf8Charset {
+		c.value, c.charset, sqlType = valueText, o.Charset, sql
+		if own := ownCharset(index, o); own != nil {
+			c.charset = own
+		}
+		if c.charset == utf8Charset || c.charset.String() == utf8Charset.String() {
 			c.value = valueUTF8
 		}
 	}
@@ -201,6 +217,9 @@ func compileColumn(index int, mc event.Column, sc *schema.Column, o Options) col
 	case event.ColNewDecimal:
 		c.a, c.b = meta>>8, meta&0xff
 		fixed(valueDecimal, render.DecimalLen(c.a, c.b), sqlDecimal)
+		if o.FullDecimals {
+			c.value = valueDecimalFull
+		}
 	case event.ColBit:
 		fixed(valueBit, (meta+7)/8, sqlBit)
 	case event.ColYear:
@@ -225,9 +244,15 @@ func compileColumn(index int, mc event.Column, sc *schema.Column, o Options) col
 		fixed(valueTimestamp2, 4+render.TemporalFractionLen(meta), sqlTimestamp)
 	case event.ColEnum:
 		fixed(valueEnum, meta, sqlInteger)
+		if c.members = memberNames(index, sc.Type, o); c.members != nil {
+			c.value, sqlType = valueEnumName, sqlChar
+		}
 	case event.ColSet:
 		fixed(valueSet, meta, sqlBit)
 		nullType = sqlBlob
+		if c.members = memberNames(index, sc.Type, o); c.members != nil {
+			c.value, sqlType, nullType = valueSetNames, sqlChar, sqlChar
+		}
 	case event.ColString, event.ColVarchar, event.ColVarString:
 		if meta > 0xff {
 			prefixed(2)
@@ -283,11 +308,37 @@ func compileColumn(index int, mc event.Column, sc *schema.Column, o Options) col
 	if nullType == 0 {
 		nullType = sqlType
 	}
+	if o.StableTypes {
+		if nullType == sqlType {
+			nullType = wideType
+		}
+		sqlType = wideType
+	}
 	c.head = columnHead(index, sqlType, sc)
 	c.wide = columnHead(index, wideType, sc)
 	c.null = columnHead(index, nullType, sc)
 	c.tail = appendString(nil, 0x52, sc.Type)
 	return c
+}
+
+// ownCharset is a column's own character set, nil when the instance's counts.
+func ownCharset(index int, o Options) *render.Charset {
+	if o.Charsets == nil || o.Optional == nil || o.Optional.Collations == nil {
+		return nil
+	}
+	return o.Charsets[o.Optional.Collations[index]]
+}
+
+// memberNames are those of an ENUM or SET, from the binlog or from the type's text.
+func memberNames(index int, text string, o Options) [][]byte {
+	if !o.MemberNames {
+		return nil
+	}
+	if o.Optional != nil && o.Optional.Members != nil && o.Optional.Members[index] != nil {
+		return o.Optional.Members[index]
+	}
+	_, args := splitType(text)
+	return splitMembers(args)
 }
 
 // compileOldTemporal sets size and kind of the formats from before MySQL 5.6.

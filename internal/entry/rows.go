@@ -415,6 +415,8 @@ func (w *Worker) renderValue(b []byte, c *Codec, col *column, i int, raw []byte,
 		return render.Double(b, raw)
 	case valueDecimal:
 		return render.Decimal(b, raw, col.a, col.b)
+	case valueDecimalFull:
+		return fullDecimal(render.Decimal(b, raw, col.a, col.b), len(b), col.b)
 	case valueBit:
 		return render.Bit(b, raw)
 	case valueYear:
@@ -441,12 +443,16 @@ func (w *Worker) renderValue(b []byte, c *Codec, col *column, i int, raw []byte,
 		return w.zone.TimestampHires(b, raw, col.a)
 	case valueEnum:
 		return render.Enum(b, raw)
+	case valueEnumName:
+		return w.enumName(b, col, raw)
+	case valueSetNames:
+		return w.setNames(b, col, raw)
 	case valueSet:
 		return render.Set(b, raw)
 	case valueUTF8:
 		return render.UTF8(b, raw)
 	case valueText:
-		return c.charset.Append(b, raw)
+		return col.charset.Append(b, raw)
 	case valueBinary:
 		return render.Latin1(b, raw)
 	case valueUUID:

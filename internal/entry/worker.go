@@ -146,6 +146,8 @@ func (w *Worker) event(b []byte, e *Event, raw []byte) ([]byte, error) {
 			return b, err
 		}
 		return w.marker(b, e, TransactionBegin, appendVarint([]byte{0x20}, uint64(q.ThreadID))), nil
+	case KindMariaBegin:
+		return w.marker(b, e, TransactionBegin, []byte{0x20, 0}), nil // it does not tell the thread
 	case KindXID:
 		xid, err := event.ParseXID(raw)
 		if err != nil {
