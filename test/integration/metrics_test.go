@@ -157,6 +157,7 @@ func TestStatusOfRest(t *testing.T) {
 			return total >= 150
 		}
 		drain(t, sc.conn, ids)
+		eventually(t, "the other client's age", func() bool { return sc.status().Clients[1].Store.OldestTime != 0 })
 		st := sc.status()
 		if len(st.Clients) != 2 || st.Clients[1].ID != 1002 || st.Clients[1].Known || st.Clients[1].Store.OldestTime == 0 {
 			t.Errorf("a client that was detached: %+v", st.Clients)
