@@ -7,6 +7,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // Servers is where a ZooKeeper ensemble can be reached.
@@ -34,7 +35,7 @@ func ParseServers(text string) (Servers, error) {
 			if chroot = strings.Trim(chroot, "/"); chroot != "" {
 				s.Chroot = "/" + chroot
 			}
-			if strings.Contains(s.Chroot, "//") || strings.ContainsFunc(s.Chroot, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+			if strings.Contains(s.Chroot, "//") || strings.ContainsFunc(s.Chroot, noHost) {
 				return s, fmt.Errorf("%q is no path of a node", s.Chroot)
 			}
 		}
@@ -65,17 +66,21 @@ func serverAddr(text string) (string, error) {
 	host, port, err := net.SplitHostPort(text)
 	if err != nil {
 		host, port = strings.Trim(text, "[]"), defaultPort
-		if strings.Contains(host, ":") && net.ParseIP(host) == nil {
-			return "", fmt.Errorf("%q is not host:port", text)
-		}
 	}
-	if host == "" || strings.ContainsAny(host, " \t@?#") {
+	if strings.Contains(host, ":") && net.ParseIP(host) == nil {
+		return "", fmt.Errorf("%q is not host:port", text)
+	}
+	if host == "" || strings.ContainsAny(host, "@?#[],;/") || strings.ContainsFunc(host, noHost) {
 		return "", fmt.Errorf("%q is not host:port", text)
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
 		return "", fmt.Errorf("%q: the port must be a number from 1 to 65535", text)
 	}
 	return net.JoinHostPort(host, port), nil
+}
+
+func noHost(r rune) bool {
+	return unicode.IsSpace(r) || unicode.IsControl(r) || r == unicode.ReplacementChar
 }
 
 // String is the form that ParseServers reads.

@@ -95,3 +95,18 @@ func TestWithoutContact(t *testing.T) {
 		t.Errorf("session %+v", s)
 	}
 }
+
+func FuzzServers(f *testing.F) {
+	f.Add("a:1,b:2/x;c")
+	f.Add("[::1]:1/a/b")
+	f.Fuzz(func(t *testing.T, text string) {
+		s, err := zkconn.ParseServers(text)
+		if err != nil {
+			return
+		}
+		again, err := zkconn.ParseServers(s.String())
+		if err != nil || again.String() != s.String() {
+			t.Errorf("%q is written as %q, which reads as %q, %v", text, s, again, err)
+		}
+	})
+}

@@ -1,0 +1,31 @@
+package main
+
+import (
+	"net"
+	"testing"
+
+	"github.com/canald/canald/internal/config"
+)
+
+func TestRegisteredAddress(t *testing.T) {
+	for _, c := range []struct{ name, listen, register, want string }{
+		{"both", "10.0.0.1:11111", "db.example", "db.example:11111"},
+		{"canal.ip", "10.0.0.1:11111", "", "10.0.0.1:11111"},
+		{"canal.register.ip", ":11111", "10.0.0.2", "10.0.0.2:11111"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := registeredAddress(&config.Config{Listen: c.listen, RegisterIP: c.register}, "11111")
+			if err != nil || got != c.want {
+				t.Errorf("%q, %v, not %q", got, err, c.want)
+			}
+		})
+	}
+	for _, listen := range []string{":11111", "0.0.0.0:11111"} {
+		if got, err := registeredAddress(&config.Config{Listen: listen}, "11111"); err == nil {
+			host, _, err := net.SplitHostPort(got)
+			if ip := net.ParseIP(host); err != nil || ip == nil || ip.IsLoopback() || ip.IsUnspecified() {
+				t.Errorf("%s is registered as %q", listen, got)
+			}
+		}
+	}
+}
