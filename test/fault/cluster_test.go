@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -625,4 +626,47 @@ func TestClusterRandom(t *testing.T) {
 	time.Sleep(3 * time.Second)
 	c.finish()
 	t.Log(counts)
+}
+
+// An instance whose folder comes while two servers run is run by exactly one of
+// them, with cursors in files; when its folder goes there, by the other.
+func TestClusterAddedInstance(t *testing.T) {
+	s := harness.Shared(t, harness.Versions()[0])
+	z := harness.StartZooKeeper(t, 1)
+	var servers []*harness.Canald
+	for range 2 {
+		servers = append(servers, harness.StartCanald(t, s, "canal.auto.scan=true\ncanal.auto.scan.interval=1\ncanal.zkServers="+z.Servers, nil))
+	}
+	leading := func() (leaders []int) {
+		for n, c := range servers {
+			if _, text := get(t, c, "/instances"); strings.Contains(strings.ReplaceAll(text, " ", ""), `"role":"leading"`) {
+				leaders = append(leaders, n)
+			}
+		}
+		return leaders
+	}
+	await := func(what string, ok func() bool) {
+		t.Helper()
+		for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(50 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("never: %s\n%s\n%s", what, servers[0].Log(), servers[1].Log())
+			}
+		}
+	}
+	for n, c := range servers {
+		c.Configure(t, s, "added", fmt.Sprintf("canal.instance.mysql.slaveId=%d\n", 7101+n))
+	}
+	await("one runs it", func() bool { return len(leading()) == 1 })
+	time.Sleep(3 * time.Second) // the other has found it by now
+	first := leading()
+	if len(first) != 1 {
+		t.Fatalf("it is run by %v", first)
+	}
+	if code, text := get(t, servers[1-first[0]], "/readyz"); code != http.StatusOK {
+		t.Errorf("a standby is not ready: %d %s", code, text)
+	}
+	if err := os.RemoveAll(filepath.Join(servers[first[0]].Home, "conf", "added")); err != nil {
+		t.Fatal(err)
+	}
+	await("the other runs it", func() bool { l := leading(); return len(l) == 1 && l[0] == 1-first[0] })
 }
