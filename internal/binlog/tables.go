@@ -277,6 +277,7 @@ func (r *Reader) accepts(res ddl.Result) bool {
 		return !r.cfg.SkipQueries
 	case ddl.Query:
 		return !r.cfg.SkipDCL
+	default: // named by a table
 	}
 	if !res.HasTable {
 		return true // nothing to tell by

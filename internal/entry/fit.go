@@ -2,6 +2,7 @@ package entry
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -187,12 +188,7 @@ func typeName(c event.Column) string {
 func typeFits(text string, c event.Column) bool {
 	word, args := splitType(text)
 	is := func(types ...event.ColumnType) bool {
-		for _, t := range types {
-			if c.Type == t {
-				return true
-			}
-		}
-		return false
+		return slices.Contains(types, c.Type)
 	}
 	isBlob := is(event.ColBlob, event.ColTinyBlob, event.ColMediumBlob, event.ColLongBlob, event.ColMariaBlobCompr)
 	isVarchar := is(event.ColVarchar, event.ColVarString, event.ColMariaVarcharCompr)

@@ -228,7 +228,7 @@ func ParseSession(status []byte) Session {
 	var s Session
 	for len(status) > 0 {
 		code, rest := status[0], status[1:]
-		size := 0
+		var size int
 		switch code {
 		case statusFlags, statusAutoIncrement:
 			size = 4

@@ -11,13 +11,13 @@ type Columns map[string]map[string]bool
 // Canal does it.
 func ParseColumns(list string) Columns {
 	c := Columns{}
-	for _, item := range strings.Split(list, ",") {
+	for item := range strings.SplitSeq(list, ",") {
 		table, columns, ok := strings.Cut(item, ":")
 		if !ok || strings.Contains(columns, ":") {
 			continue
 		}
 		names := map[string]bool{}
-		for _, name := range strings.Split(strings.ToUpper(columns), "/") {
+		for name := range strings.SplitSeq(strings.ToUpper(columns), "/") {
 			names[name] = true
 		}
 		c[strings.ToUpper(strings.TrimSpace(table))] = names

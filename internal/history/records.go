@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -154,8 +155,8 @@ func (h *History) rewind(tx *bolt.Tx, w *Rewound, from position.Position) error 
 			break
 		}
 		back := make([]Change, 0, len(r.Changes))
-		for i := len(r.Changes) - 1; i >= 0; i-- {
-			back = append(back, Change{Name: r.Changes[i].Name, After: r.Changes[i].Before})
+		for _, c := range slices.Backward(r.Changes) {
+			back = append(back, Change{Name: c.Name, After: c.Before})
 		}
 		if err := h.put(tx, back); err != nil {
 			return err
@@ -260,9 +261,9 @@ func (h *History) At(n schema.Name, after func(position.Position) bool) (known *
 		if !after(r.At) {
 			return false
 		}
-		for i := len(r.Changes) - 1; i >= 0; i-- {
-			if h.name(r.Changes[i].Name) == n {
-				known, next = r.Changes[i].Before, &r
+		for _, c := range slices.Backward(r.Changes) {
+			if h.name(c.Name) == n {
+				known, next = c.Before, &r
 			}
 		}
 		return true

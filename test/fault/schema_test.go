@@ -1,7 +1,6 @@
 package fault
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -112,11 +111,11 @@ func inserted(t *testing.T, m *client.Message) (lines []string) {
 			t.Fatal(err)
 		}
 		for _, r := range change.GetRowDatas() {
-			line := e.GetHeader().GetTableName()
+			words := []string{e.GetHeader().GetTableName()}
 			for _, c := range r.GetAfterColumns() {
-				line += fmt.Sprintf(" %s=%s", c.GetName(), c.GetValue())
+				words = append(words, c.GetName()+"="+c.GetValue())
 			}
-			lines = append(lines, line)
+			lines = append(lines, strings.Join(words, " "))
 		}
 	}
 	return lines
