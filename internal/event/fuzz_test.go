@@ -114,3 +114,16 @@ func FuzzUserVar(f *testing.F) {
 		}
 	})
 }
+
+// The status variables of a statement are read, or passed over.
+func FuzzParseSession(f *testing.F) {
+	f.Add([]byte{0, 1, 0, 0, 0, 1, 4, 0, 16, 0, 0, 0, 0, 0, 6, 3, 's', 't', 'd', 4, 45, 0, 45, 0, 8, 0})
+	f.Add([]byte{2, 200})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s := event.ParseSession(b)
+		if s.Collation != 0 && len(b) < 7 {
+			t.Errorf("a collation from %d bytes", len(b))
+		}
+		_ = event.MariaAlterUnsettled(b)
+	})
+}
