@@ -161,12 +161,14 @@ func (r *Reader) fromSource(ctx context.Context, name schema.Name) (*history.Kno
 // structures to what they are behind it.
 func (s *stream) statement(ctx context.Context, h event.Header, b []byte, q *event.Query, sql []byte) error {
 	text, mode, cs := s.session(q, sql)
+	var altered *schema.Name
 	if !s.unsettled {
-		if err := s.restructure(h, text, mode); err != nil {
+		var err error
+		if altered, err = s.restructure(h, text, mode); err != nil {
 			return err
 		}
 	}
-	st, wanted := s.classify(text, mode, cs)
+	st, wanted := s.classify(text, mode, cs, altered)
 	if !wanted {
 		s.filtered[filteredStatement]++
 		return nil
@@ -184,8 +186,8 @@ func isASCII(b []byte) bool {
 }
 
 // restructure applies a statement to the structures and keeps it in the history,
-// before anything behind it is handed on.
-func (s *stream) restructure(h event.Header, sql []byte, mode ddl.Mode) error {
+// before anything behind it is handed on. It returns the table of an ALTER that changed something.
+func (s *stream) restructure(h event.Header, sql []byte, mode ddl.Mode) (altered *schema.Name, err error) {
 	s.statements++
 	hist, at := s.r.history, s.at(h)
 	stmt, err := ddl.Read(sql, mode)
@@ -200,8 +202,11 @@ func (s *stream) restructure(h event.Header, sql []byte, mode ddl.Mode) error {
 				zap.Int("tables", len(changes)), zap.String("at", at.String()), zap.Error(err))
 		}
 	case stmt == nil:
-		return nil
+		return nil, nil
 	default:
+		if n, ok := stmt.Altered(); ok {
+			altered = &n
+		}
 		for _, c := range stmt.Apply(catalog{s.r, at}) {
 			change := history.Change{Name: c.Name}
 			switch {
@@ -216,10 +221,10 @@ func (s *stream) restructure(h event.Header, sql []byte, mode ddl.Mode) error {
 		}
 	}
 	if len(changes) == 0 {
-		return nil
+		return nil, nil
 	}
 	s.r.log.Info("statement changes structures", zap.Int("tables", len(changes)), zap.String("table", changes[0].Name.Schema+"."+changes[0].Name.Table), zap.String("at", at.String()))
-	return hist.Record(history.Record{At: at, Sub: s.payload.next, Statement: string(sql[:min(len(sql), mostStatementBytes)]), Changes: changes})
+	return altered, hist.Record(history.Record{At: at, Sub: s.payload.next, Statement: string(sql[:min(len(sql), mostStatementBytes)]), Changes: changes})
 }
 
 // catalog is the history as a statement at a place may use it. A structure that
@@ -249,12 +254,17 @@ func (c catalog) Table(n schema.Name) (*schema.Table, bool) {
 const mostStatementBytes = 8 << 10
 
 // classify tells how clients see a statement, and whether they do.
-func (s *stream) classify(sql []byte, mode ddl.Mode, cs *render.Charset) (_ *entry.Statement, wanted bool) {
+func (s *stream) classify(sql []byte, mode ddl.Mode, cs *render.Charset, altered *schema.Name) (_ *entry.Statement, wanted bool) {
 	var results []ddl.Result
 	if s.r.cfg.Simple {
 		results = ddl.Simple(sql, mode)
 	} else {
 		results = ddl.Druid(sql, mode)
+		// Druid passes over executable comments. An ALTER that stands in one all the
+		// same changes a table, and clients have to know.
+		if altered != nil && len(results) == 0 {
+			results = []ddl.Result{{Kind: ddl.Alter, Schema: altered.Schema, Table: altered.Table, HasSchema: true, HasTable: true}}
+		}
 	}
 	if s.r.cfg.SkipDDL || !slices.ContainsFunc(results, s.r.accepts) {
 		return nil, false

@@ -53,6 +53,14 @@ func Read(sql []byte, m Mode) (*Statement, error) {
 	return s, nil
 }
 
+// Altered is the table that an ALTER TABLE is about; ok is false for another statement.
+func (s *Statement) Altered() (n schema.Name, ok bool) {
+	if s.verb != alterTable {
+		return n, false
+	}
+	return s.mode.qualified(s.tables[0]), true
+}
+
 // structural tells whether the statement can change a structure at all.
 func (s *Statement) structural() bool {
 	switch s.verb {
