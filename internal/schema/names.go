@@ -2,7 +2,6 @@ package schema
 
 import (
 	"strings"
-	"unicode"
 	"unicode/utf8"
 )
 
@@ -12,21 +11,21 @@ type Name struct{ Schema, Table string }
 // Mentioned are those of the tables that a statement may have changed. A
 // statement can only change a table whose name, or for DROP DATABASE whose
 // schema, it mentions: that is tested on its words, without understanding the
-// statement, so no syntax escapes it. One table too many costs one query.
+// statement, so no syntax escapes it. One table too many costs one query. The
+// statement should be in UTF-8.
 func Mentioned(statement []byte, tables []Name) []Name {
-	words, schemaWide, foreign := statementWords(statement)
-	if foreign {
-		// Letters outside ASCII may be in any of the session's character sets,
-		// so no name can be compared with certainty.
+	if !utf8.Valid(statement) {
+		// In whichever character set it is, no name can be compared with certainty.
 		return tables
 	}
+	words, schemaWide := statementWords(statement)
 	bare := unquoted(string(statement))
 	says := func(name string) bool {
 		if isWord(name) {
 			_, ok := words[strings.ToLower(name)]
 			return ok
 		}
-		return !isASCII(name) || strings.Contains(bare, unquoted(name))
+		return strings.Contains(bare, unquoted(name))
 	}
 	var found []Name
 	for _, n := range tables {
@@ -44,17 +43,14 @@ func unquoted(s string) string {
 }
 
 // statementWords splits a statement into its lower-case words. schemaWide is
-// true when it speaks of a database; foreign when it has bytes outside ASCII.
-func statementWords(statement []byte) (words map[string]struct{}, schemaWide, foreign bool) {
+// true when it speaks of a database.
+func statementWords(statement []byte) (words map[string]struct{}, schemaWide bool) {
 	words = map[string]struct{}{}
 	start := -1
 	for i := 0; i <= len(statement); i++ {
 		var c byte
 		if i < len(statement) {
 			c = statement[i]
-		}
-		if c >= utf8.RuneSelf {
-			foreign = true
 		}
 		if isWordByte(c) {
 			if start < 0 {
@@ -69,7 +65,7 @@ func statementWords(statement []byte) (words map[string]struct{}, schemaWide, fo
 	}
 	_, database := words["database"]
 	_, schema := words["schema"]
-	return words, database || schema, foreign
+	return words, database || schema
 }
 
 func isWordByte(c byte) bool {
@@ -83,13 +79,4 @@ func isWord(s string) bool {
 		}
 	}
 	return s != ""
-}
-
-func isASCII(s string) bool {
-	for i := range len(s) {
-		if s[i] > unicode.MaxASCII {
-			return false
-		}
-	}
-	return true
 }
