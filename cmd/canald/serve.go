@@ -179,7 +179,9 @@ func newHost(cfg *config.Config, logs *logging.Logs, log *zap.Logger, joined fun
 			keeper = meta.WithHistory(keeper, logs.Meta(name))
 		}
 		ic := instanceConfig(in)
-		ic.Elected = lease != nil
+		if ic.Elected = lease != nil; ic.Elected {
+			ic.Shared = joined().structures(name, lease.Session(), log)
+		}
 		return instance.New(ic, keeper, log)
 	}
 	hosted := instance.HostConfig{

@@ -100,10 +100,10 @@ func (r *Reader) begin(ctx context.Context, from position.Position) error {
 	if r.history.Len() > 0 {
 		return nil
 	}
-	return r.loadTables(ctx)
+	return r.loadTables(ctx, from)
 }
 
-func (r *Reader) loadTables(ctx context.Context) error {
+func (r *Reader) loadTables(ctx context.Context, from position.Position) error {
 	start := time.Now()
 	limited, cancel := context.WithTimeout(ctx, loadTablesWithin)
 	defer cancel()
@@ -130,6 +130,13 @@ func (r *Reader) loadTables(ctx context.Context) error {
 		if err := r.history.SetComplete(r.filterName()); err != nil {
 			return err
 		}
+	}
+	taken, err := r.history.Adopt(from)
+	if err != nil {
+		return err
+	}
+	if taken > 0 {
+		r.log.Info("structures taken back to the start by what the server before recorded", zap.Int("statements", taken))
 	}
 	r.log.Info("table structures read", zap.Int("tables", len(tables)), zap.Duration("took", time.Since(start)))
 	return nil

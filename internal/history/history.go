@@ -50,6 +50,7 @@ type Record struct {
 	At        position.Position // where its event starts
 	Sub       uint32            // number of the event within its payload
 	Statement string            // shortened when it is long
+	Source    string            `json:",omitempty"` // see Begin; only in what is shared
 	Changes   []Change
 }
 
@@ -65,6 +66,8 @@ type History struct {
 	seen   string // the last binlog file that was begun
 	whole  string // see Complete
 	set    map[schema.Name]Setting
+	source string // of the last Begin
+	shared Shared // nil when nobody else is to know
 }
 
 // slot holds a structure as it was written until somebody asks for it.

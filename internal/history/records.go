@@ -31,6 +31,9 @@ func (h *History) Record(r Record) error {
 			k.Since = r.At
 		}
 	}
+	if err := h.share(r); err != nil {
+		return fmt.Errorf("share a change of structures: %w", err)
+	}
 	dropped := 0
 	err := h.update(func(tx *bolt.Tx) error {
 		b, err := tx.CreateBucketIfNotExists(bucketRecords)
@@ -105,6 +108,7 @@ const slack = time.Hour
 // it counts from here on.
 func (h *History) Begin(source string, from position.Position) (Rewound, error) {
 	var w Rewound
+	h.source = source
 	if h.held == nil {
 		if err := h.load(); err != nil {
 			return w, fmt.Errorf("structure history: %w", err)

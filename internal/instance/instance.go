@@ -52,6 +52,8 @@ type Config struct {
 	// Elected says that another server may have run the destination before: what
 	// was kept of structures then lacks statements, so it begins anew.
 	Elected bool
+	// Shared keeps structures for the next server that runs the destination; nil for nobody.
+	Shared history.Shared
 
 	TransactionSize int           // entries of one flush group at most; 1024
 	FilterMarkers   bool          // canal.instance.filter.transaction.entry
@@ -197,6 +199,7 @@ func (i *Instance) Run(ctx context.Context) error {
 			return err
 		}
 	}
+	structures.Share(i.cfg.Shared)
 	i.cfg.Source.History = structures
 	i.host = sourceHost(ctx, i.host)
 	i.book = meta.NewBook(state)
