@@ -43,7 +43,8 @@ func (w *world) run(schemas []string, settings []string, next source) (script []
 	if f := w.drain(w.mark()); f != nil {
 		return nil, f
 	}
-	w.stream, w.expect = nil, nil
+	w.stream = w.stream[max(0, len(w.stream)-keptEntries):]
+	w.base = len(w.stream)
 	session, err := w.s.Conn(w.t.Context())
 	if err != nil {
 		w.t.Fatal(err)
@@ -71,7 +72,7 @@ func (w *world) run(schemas []string, settings []string, next source) (script []
 	if f := w.drain(w.mark()); f != nil {
 		return script, f
 	}
-	w.counts.entries += len(w.stream)
+	w.counts.entries += len(w.stream) - w.base
 	for _, u := range x.units {
 		if u.ddl {
 			w.counts.structures++
@@ -79,7 +80,7 @@ func (w *world) run(schemas []string, settings []string, next source) (script []
 			w.counts.transactions++
 		}
 	}
-	return script, check(x.units, end, w.stream, w.s.MySQL())
+	return script, check(x.units, end, w.stream[w.base:], w.s.MySQL())
 }
 
 // execution is a script under way.

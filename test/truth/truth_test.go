@@ -27,7 +27,7 @@ func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 const (
 	usualSeeds = "1-40"
 	// How long a failing script is made smaller.
-	reduceSeconds = 60
+	reduceSeconds = 30
 	// Failures of a class that has been shown are only counted.
 	shownOfClass = 1
 )
@@ -125,7 +125,7 @@ func (w *world) seed(seed, classes int) *failure {
 	if strings.HasPrefix(f.class, "canald stops") {
 		w.begin()
 	}
-	const mostReduced = 12
+	const mostReduced = 6
 	if !w.known[class] && classes < mostReduced {
 		end := deadline(w.t, "CANALD_TRUTH_REDUCE_SECONDS", reduceSeconds)
 		script, f = w.reduce(schemas, settings, script, f, func() bool { return time.Now().After(end) })

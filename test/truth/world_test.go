@@ -25,6 +25,8 @@ const (
 	quietLimit = 5 * time.Second
 	// While a script is made smaller a wrong verdict costs little.
 	reduceQuietLimit = 1800 * time.Millisecond
+	// More than canald can repeat after a kill.
+	keptEntries = 20000
 )
 
 // kind tells what a line of a script is.
@@ -68,7 +70,8 @@ type world struct {
 
 	counts struct{ statements, refused, structures, transactions, entries int }
 
-	stream []*canalpb.Entry // all that came for the present script
+	stream []*canalpb.Entry // all that came; a killed canald may repeat a part
+	base   int              // where in it the present script begins
 	expect []*canalpb.Entry // what must come again
 	resume bool             // the next entry may be one that came before
 	random *rand.Rand       // of rollbacks
@@ -106,7 +109,7 @@ func (w *world) begin() {
 		w.c.Kill()
 	}
 	w.c = harness.StartCanald(w.t, w.s, "canal.file.flush.period=100", map[string]string{destination: `canal.instance.filter.regex=.*\\..*`})
-	w.running, w.paused, w.resume, w.expect = true, false, false, nil
+	w.running, w.paused, w.resume, w.expect, w.stream, w.base = true, false, false, nil, nil, 0
 	w.connect()
 }
 
