@@ -82,10 +82,16 @@ func (g *generator) next(now snapshot) []line {
 		return lines
 	}
 	var waiting []line
+	switch {
+	case g.one(40):
+		waiting = []line{{pick(g, []string{actionStop, actionKill}), action}, {actionStart, action}}
+	case g.one(20):
+		waiting = []line{{actionPause, action}}
+	}
 	for _, l := range lines {
 		switch l.kind {
 		case ddl:
-			waiting = append(waiting, line{actionDrain, action}, l)
+			waiting = append(waiting, line{actionResume, action}, line{actionDrain, action}, l)
 		case dml, quiet:
 			waiting = append(waiting, l)
 		case action:

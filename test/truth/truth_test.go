@@ -5,7 +5,8 @@
 //
 // CANALD_TRUTH_SEEDS asks for seeds ("7" or "1-200"), CANALD_TRUTH_SECONDS for
 // as many as fit in a time, CANALD_TRUTH_REDUCE_SECONDS for more or less time to
-// make a failing script small, CANALD_TRUTH_CALM for a canald that never lags,
+// make a failing script small, CANALD_TRUTH_CALM for a canald that
+// has read everything before each change of structures,
 // CANALD_TRUTH_VERBOSE for what the server refuses, CANALD_TEST_SOURCES for servers.
 package truth
 
@@ -27,7 +28,7 @@ func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 const (
 	usualSeeds = "1-40"
 	// How long a failing script is made smaller.
-	reduceSeconds = 60
+	reduceSeconds = 30
 	// Failures of a class that has been shown are only counted.
 	shownOfClass = 1
 )
@@ -35,8 +36,8 @@ const (
 var (
 	// verbose logs the statements that the server refuses.
 	verbose = os.Getenv("CANALD_TRUTH_VERBOSE") != ""
-	// calm lets canald read everything before each change of structures, and never
-	// stops it: what fails then has to do with values.
+	// calm lets canald read everything before each change of structures: what fails
+	// then has nothing to do with their history.
 	calm = os.Getenv("CANALD_TRUTH_CALM") != ""
 )
 
@@ -125,7 +126,7 @@ func (w *world) seed(seed, classes int) *failure {
 	if strings.HasPrefix(f.class, "canald stops") {
 		w.begin()
 	}
-	const mostReduced = 12
+	const mostReduced = 6
 	if !w.known[class] && classes < mostReduced {
 		end := deadline(w.t, "CANALD_TRUTH_REDUCE_SECONDS", reduceSeconds)
 		script, f = w.reduce(schemas, settings, script, f, func() bool { return time.Now().After(end) })
