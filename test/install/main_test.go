@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/canald/canald/test/harness"
 )
 
 // root is the top of the tree.
@@ -34,7 +36,7 @@ func TestMain(m *testing.M) {
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build canald: %v\n%s", err, out)
 	} else {
-		code = m.Run()
+		code = harness.Main(m)
 	}
 	os.RemoveAll(dir)
 	os.Exit(code)
