@@ -28,6 +28,7 @@ func instanceConfig(in config.Instance) instance.Config {
 			MemberNames:      in.MemberNames,
 			StableTypes:      in.StableTypes,
 			ColumnCharsets:   in.ColumnCharsets,
+			WholeJSON:        in.WholeJSON,
 			MariaBegin:       in.MariaBegin,
 			Simple:           in.SimpleDDL,
 			SkipQueries:      in.SkipQueries,

@@ -62,9 +62,9 @@ type Config struct {
 	// ShownColumns tells which columns of a table clients get; a nil result means
 	// all of them. It is asked once per table map; nil shows all.
 	ShownColumns func(schema, table string) func(column string) bool
-	// FullDecimals, MemberNames and StableTypes are entry.Options'; ColumnCharsets
+	// FullDecimals, MemberNames, StableTypes and WholeJSON are entry.Options'; ColumnCharsets
 	// decodes each text column by its own character set, where the binlog tells it.
-	FullDecimals, MemberNames, StableTypes, ColumnCharsets bool
+	FullDecimals, MemberNames, StableTypes, WholeJSON, ColumnCharsets bool
 	// MariaBegin makes a begin of each MariaDB transaction, for which there is no event.
 	MariaBegin bool
 	// SkipQueries leaves out statements that change rows and what accompanies row

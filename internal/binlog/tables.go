@@ -41,6 +41,7 @@ func (s *stream) compile(ctx context.Context, h event.Header, m *mapped, tm *eve
 	case err == nil:
 		opts := entry.Options{Charset: s.r.cfg.Charset, MariaDB: s.r.meta.maria, Optional: &o}
 		opts.FullDecimals, opts.MemberNames, opts.StableTypes = s.r.cfg.FullDecimals, s.r.cfg.MemberNames, s.r.cfg.StableTypes
+		opts.WholeJSON = s.r.cfg.WholeJSON
 		if s.r.cfg.ColumnCharsets {
 			opts.Charsets = s.r.facts.charsets
 		}

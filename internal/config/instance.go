@@ -57,6 +57,7 @@ type Instance struct {
 	Fields, BlackFields                   string
 	FullDecimals, MemberNames             bool
 	StableTypes, ColumnCharsets           bool
+	WholeJSON                             bool
 	MariaBegin                            bool
 	Location                              *time.Location // of TIMESTAMP columns; nil is the process's zone
 	SimpleDDL                             bool           // statements are classified as without Druid
@@ -226,6 +227,7 @@ func readFilters(in *Instance, r *reader) {
 	in.Fields, in.BlackFields = r.text(keyField), r.text(keyBlackField)
 	in.FullDecimals, in.MemberNames, in.StableTypes = r.boolean(keyFullDecimal), r.boolean(keyMemberNames), r.boolean(keyStableType)
 	in.ColumnCharsets, in.MariaBegin = r.boolean(keyColumnCharset), r.boolean(keyMariaBegin)
+	in.WholeJSON = r.boolean(keyWholeJSON)
 	if zone := r.value(keyTimestampZone); zone.text != "" {
 		var err error
 		if in.Location, err = time.LoadLocation(zone.text); err != nil {

@@ -109,6 +109,7 @@ const (
 	keyFullDecimal    = "canald.decimal.full"
 	keyMemberNames    = "canald.enum.names"
 	keyStableType     = "canald.sqltype.stable"
+	keyWholeJSON      = "canald.json.full"
 	keyColumnCharset  = "canald.column.charset"
 	keyTimestampZone  = "canald.timestamp.zone"
 	keyMariaBegin     = "canald.mariadb.begin"

@@ -149,6 +149,7 @@ var instanceKeys = []Key{
 	{keyFullDecimal, InstanceScope, Bool, "false", "", "DECIMAL with all digits of its fraction: 1.00 and not 1.0", ""},
 	{keyMemberNames, InstanceScope, Bool, "false", "", "ENUM and SET by the names of their members and not as numbers", ""},
 	{keyStableType, InstanceScope, Bool, "false", "", "one sqlType for all values of an unsigned column", ""},
+	{keyWholeJSON, InstanceScope, Bool, "false", "", "the whole document of a partial JSON update, where the before image has one", ""},
 	{keyColumnCharset, InstanceScope, Bool, "false", "", "decode text by the column's own character set, where the binlog tells it (MySQL from 8.0 on; MariaDB with binlog_row_metadata=MINIMAL)", ""},
 	{keyTimestampZone, InstanceScope, Text, "", "", "time zone of TIMESTAMP columns, such as Asia/Shanghai or UTC; empty is the process's", ""},
 	{keyMariaBegin, InstanceScope, Bool, "false", "", "a TRANSACTIONBEGIN for the transactions of a MariaDB, too", ""},

@@ -18,8 +18,9 @@ type Options struct {
 	// numbers. StableTypes gives an unsigned column one sqlType, the one of its
 	// largest values. Charsets, by the ids of collations, decode each text column by
 	// its own character set, where the source tells it; nil decodes all by Charset.
-	FullDecimals, MemberNames, StableTypes bool
-	Charsets                               map[uint64]*render.Charset
+	// WholeJSON applies partial updates to the document of the before image.
+	FullDecimals, MemberNames, StableTypes, WholeJSON bool
+	Charsets                                          map[uint64]*render.Charset
 
 	// Optional is what the table map says beside the types; nil is nothing.
 	Optional *event.Optional
@@ -125,6 +126,7 @@ type Codec struct {
 	header  []byte   // schemaName and tableName, ready for a header
 	tableID []byte   // RowChange up to rowDatas without eventType: tableId
 	charset *render.Charset
+	whole   bool // partial updates of JSON are applied
 }
 
 // Columns is the number of columns in the table's row images.
@@ -142,6 +144,7 @@ func Compile(t *schema.Table, m *event.TableMap, o Options) *Codec {
 		columns: make([]column, len(m.Columns)),
 		names:   make([]string, len(m.Columns)),
 		charset: o.Charset,
+		whole:   o.WholeJSON,
 	}
 	c.header = appendString(appendString(nil, 0x42, t.Schema), 0x4a, t.Name)
 	c.tableID = appendVarint(append(c.tableID, 0x08), m.TableID)

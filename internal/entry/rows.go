@@ -482,6 +482,11 @@ func (w *Worker) renderJSON(b []byte, c *Codec, i int, raw []byte, partial bool)
 	if !partial {
 		return render.JSON(b, raw, c.charset)
 	}
+	if before := &w.rows.before[i]; c.whole && before.present && !before.null {
+		if out, ok := render.JSONApply(b, before.raw, raw, c.charset); ok {
+			return out
+		}
+	}
 	if len(raw) == 0 {
 		return b // an unchanged column; Canal sends an empty value
 	}

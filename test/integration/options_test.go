@@ -97,3 +97,36 @@ func TestShownColumns(t *testing.T) {
 		equal(t, lines, []string{"t INSERT id=1 n=2", "t INSERT id=2 n=3", "t UPDATE id=1 n=2 -> id=1 n=4*", "t DELETE id=2 n=3"})
 	})
 }
+
+// TestWholeJSON: partial updates applied are what the source holds.
+func TestWholeJSON(t *testing.T) {
+	eachOf(t, hasJSON, func(t *testing.T, s *harness.Server) {
+		sc := newScene(t, s, "wholejson1", 4814)
+		sc.exec("CREATE TABLE t (id INT PRIMARY KEY, j JSON, k JSON, n INT)",
+			`INSERT INTO t VALUES (1, '{"b": 1, "d": "text that is long enough to be worth a diff", "c": {"x": "old", "list": [1, 2, {"deep": [3]}]}, "ü b\\"c": null}', '{"same": [1,2]}', 0)`)
+		sc.config.Source.WholeJSON = true
+		sc.begin("")
+		var want []string
+		for _, set := range []string{
+			`j = JSON_REPLACE(j, '$.b', 2.5, '$.c.x', 'new "one"')`,
+			`j = JSON_SET(j, '$.c.y', CAST('{"zz": 1, "a": [true, null]}' AS JSON), '$."e f"', 'ä')`,
+			`j = JSON_SET(JSON_REMOVE(j, '$.c.list[0]'), '$.c.list[1].deep[0]', 99)`,
+			`j = JSON_REMOVE(j, '$.b'), n = 5`,
+			`j = JSON_REPLACE(j, '$."ü b\\"c"', 'x'), k = JSON_SET(k, '$.same[0]', 7)`,
+			`j = JSON_REPLACE(j, '$.d', 'short')`,
+			`n = 6`,
+		} {
+			sc.exec("SET binlog_row_value_options=PARTIAL_JSON", "UPDATE t SET "+set)
+			row := query(t, s, "SELECT j, k FROM wholejson1.t")[0]
+			want = append(want, row[0]+" "+row[1])
+		}
+		var got []string
+		for _, r := range sc.rows() {
+			got = append(got, r.after[1].GetValue()+" "+r.after[2].GetValue())
+			if r.after[2].GetUpdated() != (r.before[2].GetValue() != r.after[2].GetValue()) {
+				t.Errorf("updated of an unchanged document: %v", r)
+			}
+		}
+		equal(t, got, want)
+	})
+}
