@@ -16,68 +16,105 @@ import (
 // fromAhead stands in the history for a structure that statements further on told.
 const fromAhead = "-- what the statements ahead in the binlog change was taken back"
 
-// mostAhead bounds the statements on one table that are taken back.
-const mostAhead = 1000
+// mostAhead bounds the statements that are kept of the binlog ahead.
+const mostAhead = 10_000
+
+// scan is what was found between two places of the binlog.
+type scan struct {
+	from, to   position.Position
+	statements []placed
+	full       bool // there are more than are kept
+}
+
+// placed is a statement that changes structures, and where it stands.
+type placed struct {
+	at   position.Position
+	stmt *ddl.Statement
+}
 
 // before finds the structure that a table had at a place from the one that the
-// source has now: the binlog is read from the place on for the statements in
-// between, and what they changed is taken back, the last one first. It is nil when
-// one of them cannot be taken back, or what comes out does not fit.
-func (s *stream) before(ctx context.Context, h event.Header, now *history.Known, tm *event.TableMap, o *event.Optional) (*schema.Table, error) {
+// source has now: what the statements in between changed is taken back, the last
+// one first. changed is false when none of them is about the table; t is nil when
+// one cannot be taken back, or what comes out does not fit.
+func (s *stream) before(ctx context.Context, at position.Position, now *history.Known, tm *event.TableMap, o *event.Optional) (t *schema.Table, changed bool, err error) {
 	name := schema.Name{Schema: now.Table.Schema, Table: now.Table.Name}
-	statements, err := s.ahead(ctx, s.at(h), now.Until, name)
-	if err != nil || len(statements) == 0 || len(statements) == mostAhead {
-		return nil, err
+	ahead, err := s.r.ahead(ctx, at, now.Until)
+	if err != nil || ahead.full {
+		return nil, true, err
 	}
-	t := now.Table
-	for _, stmt := range slices.Backward(statements) {
-		if t = stmt.Undo(t); t == nil {
-			return nil, nil
+	t = now.Table
+	for _, p := range slices.Backward(ahead.statements) {
+		if position.Compare(p.at, at) <= 0 || position.Compare(p.at, now.Until) >= 0 || !touches(p.stmt, name) {
+			continue
 		}
+		changed = true
+		if t = p.stmt.Undo(t); t == nil {
+			return nil, true, nil
+		}
+	}
+	if !changed {
+		return now.Table, false, nil
 	}
 	cs := entry.Collations{Charsets: s.r.facts.charsets, Widths: s.r.facts.widths, MariaDB: s.r.meta.maria}
 	t = entry.Complete(t, tm, o, cs)
 	if entry.Fit(t, tm, o) != nil {
-		return nil, nil
+		return nil, true, nil
 	}
-	return t, nil
+	return t, true, nil
 }
 
-// ahead reads the binlog between two places for statements that change a table.
-func (s *stream) ahead(ctx context.Context, from, to position.Position, name schema.Name) ([]*ddl.Statement, error) {
-	files, err := Files(ctx, s.r.cfg)
+// touches tells whether a statement has to do with a table.
+func touches(stmt *ddl.Statement, name schema.Name) bool {
+	return slices.ContainsFunc(stmt.Mentions(), func(n schema.Name) bool { return n == name || n.Table == "" && n.Schema == name.Schema })
+}
+
+// ahead reads the binlog between two places, once, for statements that change structures.
+func (r *Reader) ahead(ctx context.Context, from, to position.Position) (*scan, error) {
+	have := &r.scanned
+	if have.to.File == "" || position.Compare(have.from, from) > 0 || position.Compare(have.to, from) < 0 {
+		*have = scan{from: from, to: from}
+	}
+	if position.Compare(have.to, to) >= 0 {
+		return have, nil
+	}
+	files, err := Files(ctx, r.cfg)
 	if err != nil {
 		return nil, err
 	}
-	cfg := s.r.cfg
+	cfg := r.cfg
 	cfg.Counters = nil // it is no progress
-	var found []*ddl.Statement
 	for _, file := range files {
-		if position.CompareFiles(file, from.File) < 0 || position.CompareFiles(file, to.File) > 0 {
+		if position.CompareFiles(file, have.to.File) < 0 || position.CompareFiles(file, to.File) > 0 || have.full {
 			continue
 		}
 		err := walk(ctx, cfg, file, func(h event.Header, b []byte) (bool, error) {
 			at := position.Position{File: file, Offset: uint64(h.Start())}
+			if h.LogPos == 0 || position.Compare(at, have.to) < 0 {
+				return true, nil
+			}
 			if position.Compare(at, to) >= 0 {
 				return false, nil
 			}
-			if position.Compare(at, from) <= 0 || h.Type != event.TypeQuery && h.Type != event.TypeMariaQueryCompressed {
-				return true, nil
+			if stmt := r.changes(h, b); stmt != nil {
+				have.statements = append(have.statements, placed{at, stmt})
 			}
-			if stmt := s.touches(h, b, name); stmt != nil {
-				found = append(found, stmt)
-			}
-			return len(found) < mostAhead, nil
+			have.full = len(have.statements) >= mostAhead
+			return !have.full, nil
 		})
 		if err != nil {
+			*have = scan{}
 			return nil, err
 		}
 	}
-	return found, nil
+	have.to = to
+	return have, nil
 }
 
-// touches reads a statement; it is nil for one that has nothing to do with the table.
-func (s *stream) touches(h event.Header, b []byte, name schema.Name) *ddl.Statement {
+// changes reads an event; it is nil for one that changes no structure.
+func (r *Reader) changes(h event.Header, b []byte) *ddl.Statement {
+	if h.Type != event.TypeQuery && h.Type != event.TypeMariaQueryCompressed {
+		return nil
+	}
 	q, err := event.ParseQuery(b)
 	if err != nil {
 		return nil
@@ -88,26 +125,23 @@ func (s *stream) touches(h event.Header, b []byte, name schema.Name) *ddl.Statem
 			return nil
 		}
 	}
-	text, mode, _ := s.session(&q, sql)
+	text, mode, _ := r.session(&q, sql)
 	stmt, err := ddl.Read(text, mode)
-	if err != nil || stmt == nil {
-		return nil
-	}
-	if !slices.ContainsFunc(stmt.Mentions(), func(n schema.Name) bool { return n == name || n.Table == "" && n.Schema == name.Schema }) {
+	if err != nil {
 		return nil
 	}
 	return stmt
 }
 
 // session is the statement's text in UTF-8 and how it is read.
-func (s *stream) session(q *event.Query, sql []byte) ([]byte, ddl.Mode, *render.Charset) {
+func (r *Reader) session(q *event.Query, sql []byte) ([]byte, ddl.Mode, *render.Charset) {
 	session := event.ParseSession(q.Status)
 	mode := ddl.Mode{
 		Schema:     string(render.UTF8(nil, q.Schema)),
 		ANSIQuotes: session.SQLMode&event.ModeANSIQuotes != 0, NoBackslashEscapes: session.SQLMode&event.ModeNoBackslashEscapes != 0,
-		MariaDB: s.r.meta.maria, LowerNames: s.r.facts.fold,
+		MariaDB: r.meta.maria, LowerNames: r.facts.fold,
 	}
-	cs := s.r.facts.charsets[uint64(session.Collation)]
+	cs := r.facts.charsets[uint64(session.Collation)]
 	if cs == nil || isASCII(sql) {
 		return sql, mode, cs
 	}

@@ -24,6 +24,8 @@ type Reader struct {
 	facts facts
 	clock Status
 
+	scanned scan // of the binlog ahead
+
 	history *history.History // the configuration's, or own
 	own     bool
 
@@ -80,10 +82,10 @@ func (r *Reader) prepare(ctx context.Context) error {
 // table for it; where that takes too long, tables are read one by one.
 const loadTablesWithin = 20 * time.Second
 
-// begin brings the structures to the place where a dump starts. Where nothing is
+// Prepare brings the structures to the place where a dump starts; it comes before Run. Where nothing is
 // known of them yet they are read from the source, in bulk; a table that is
 // missing then is read when its first row comes.
-func (r *Reader) begin(ctx context.Context, from position.Position) error {
+func (r *Reader) Prepare(ctx context.Context, from position.Position) error {
 	w, err := r.history.Begin(r.facts.id, from)
 	if err != nil {
 		return err
@@ -105,6 +107,10 @@ func (r *Reader) begin(ctx context.Context, from position.Position) error {
 
 func (r *Reader) loadTables(ctx context.Context, from position.Position) error {
 	start := time.Now()
+	began, err := r.meta.status(ctx)
+	if err != nil {
+		return err
+	}
 	limited, cancel := context.WithTimeout(ctx, loadTablesWithin)
 	defer cancel()
 	tables, err := r.meta.loadTables(limited, noSystem, func(n schema.Name) bool { return !r.skipped(n) }, maxBulkTables)
@@ -118,6 +124,14 @@ func (r *Reader) loadTables(ctx context.Context, from position.Position) error {
 	until, err := r.meta.status(ctx)
 	if err != nil {
 		return err
+	}
+	if position.Compare(began.Position, until.Position) < 0 {
+		switch ahead, err := r.ahead(ctx, began.Position, until.Position); {
+		case err != nil:
+			return err
+		case len(ahead.statements) == 0 && !ahead.full:
+			until = began // nothing changed while they were read
+		}
 	}
 	list := make([]*schema.Table, 0, len(tables))
 	for _, t := range tables {
@@ -184,9 +198,6 @@ func (r *Reader) skipped(n schema.Name) bool {
 // is done or something fails; it never returns nil. The place must be the start
 // of an event outside a transaction, or of a transaction's first or last event.
 func (r *Reader) Run(ctx context.Context, from position.Position, sink Sink) error {
-	if err := r.begin(ctx, from); err != nil {
-		return err
-	}
 	s, err := dial(ctx, r.cfg)
 	if err != nil {
 		return err

@@ -65,14 +65,17 @@ func (s *stream) structure(ctx context.Context, h event.Header, name schema.Name
 		if err := entry.Fit(t, tm, o); err != nil {
 			return nil, fmt.Errorf("the structure that was set by hand: %w", err)
 		}
-		return t, s.r.history.Record(history.Record{At: s.at(h), Sub: s.payload.next, Statement: byHand, Changes: []history.Change{{Name: name, After: &history.Known{Table: t}}}})
+		return t, s.told(h, t, byHand)
 	}
 	known := s.r.history.Get(name)
 	var misfit error
 	if known != nil {
-		if misfit = entry.Fit(known.Table, tm, o); misfit == nil {
-			return known.Table, nil
+		t, err := s.held(ctx, h, known, tm, o)
+		var mismatch *entry.MismatchError
+		if err == nil || !errors.As(err, &mismatch) {
+			return t, err
 		}
+		misfit = err
 	}
 	if o.Names != nil {
 		var before *schema.Table
@@ -81,40 +84,71 @@ func (s *stream) structure(ctx context.Context, h event.Header, name schema.Name
 		}
 		t := entry.Rebuild(name, before, tm, o, entry.Collations{Charsets: s.r.facts.charsets, Widths: s.r.facts.widths, MariaDB: s.r.meta.maria})
 		if err := entry.Fit(t, tm, o); err == nil {
-			return t, s.r.history.Record(history.Record{
-				At: s.at(h), Sub: s.payload.next, Statement: fromMetadata,
-				Changes: []history.Change{{Name: name, After: &history.Known{Table: t}}},
-			})
+			return t, s.told(h, t, fromMetadata)
 		}
 	}
 	now, err := s.r.fromSource(ctx, name)
-	switch {
-	case err != nil && !errors.Is(err, ErrNoTable):
-		return nil, err
-	case err == nil:
-		unfit := entry.Fit(now.Table, tm, o)
-		if unfit == nil {
-			if misfit != nil {
-				s.r.log.Warn("the known structure of a table did not fit the binlog; that of the source does", zap.String("table", name.Schema+"."+name.Table),
-					zap.String("at", s.at(h).String()), zap.NamedError("known", misfit))
-			}
-			return now.Table, s.r.history.Learn([]*schema.Table{now.Table}, now.Until)
-		}
+	if errors.Is(err, ErrNoTable) {
 		if misfit == nil {
-			misfit = unfit
+			misfit = err
 		}
-		t, err := s.before(ctx, h, now, tm, o)
-		if err != nil {
-			return nil, err
+		return nil, s.explain(h, name, misfit)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := s.r.history.Learn([]*schema.Table{now.Table}, now.Until); err != nil {
+		return nil, err
+	}
+	t, err := s.held(ctx, h, now, tm, o)
+	var mismatch *entry.MismatchError
+	switch {
+	case err == nil:
+		if misfit != nil {
+			s.r.log.Warn("the known structure of a table did not fit the binlog; that of the source does", zap.String("table", name.Schema+"."+name.Table),
+				zap.String("at", s.at(h).String()), zap.NamedError("known", misfit))
 		}
-		if t != nil {
-			s.r.log.Warn("the structure of a table was found by taking back what statements ahead in the binlog change", zap.String("table", name.Schema+"."+name.Table), zap.String("at", s.at(h).String()))
-			return t, s.r.history.Record(history.Record{At: s.at(h), Sub: s.payload.next, Statement: fromAhead, Changes: []history.Change{{Name: name, After: &history.Known{Table: t}}}})
-		}
+		return t, nil
+	case !errors.As(err, &mismatch):
+		return nil, err
 	case misfit == nil:
 		misfit = err
 	}
 	return nil, s.explain(h, name, misfit)
+}
+
+// held is the structure that held at a table map, given the one that is known. One
+// that was read from the source later than that is taken back to the place. The
+// error is a *entry.MismatchError when it was another one.
+func (s *stream) held(ctx context.Context, h event.Header, known *history.Known, tm *event.TableMap, o *event.Optional) (*schema.Table, error) {
+	at := s.at(h)
+	unfit := entry.Fit(known.Table, tm, o)
+	if known.Until.IsZero() || position.Compare(at, known.Until) >= 0 || unfit == nil && o.Names != nil {
+		return known.Table, unfit
+	}
+	name := zap.String("table", known.Table.Schema+"."+known.Table.Name)
+	t, changed, err := s.before(ctx, at, known, tm, o)
+	switch {
+	case err != nil:
+		return nil, err
+	case !changed:
+		return known.Table, unfit
+	case t != nil:
+		s.r.log.Warn("the structure of a table was found by taking back what statements ahead in the binlog change", name, zap.String("at", at.String()))
+		return t, s.told(h, t, fromAhead)
+	case unfit == nil:
+		s.r.log.Warn("statements ahead in the binlog change a table, and cannot be taken back; the source's structure fits by number and types of columns, names may have been others",
+			name, zap.String("at", at.String()))
+	}
+	return known.Table, unfit
+}
+
+// told keeps a structure that was found at a table map.
+func (s *stream) told(h event.Header, t *schema.Table, how string) error {
+	return s.r.history.Record(history.Record{
+		At: s.at(h), Sub: s.payload.next, Statement: how,
+		Changes: []history.Change{{Name: schema.Name{Schema: t.Schema, Table: t.Name}, After: &history.Known{Table: t}}},
+	})
 }
 
 // byHand stands in the history for a structure that was set.
@@ -161,7 +195,7 @@ func (r *Reader) fromSource(ctx context.Context, name schema.Name) (*history.Kno
 // statement hands on a statement that is no transaction control, and brings the
 // structures to what they are behind it.
 func (s *stream) statement(ctx context.Context, h event.Header, b []byte, q *event.Query, sql []byte) error {
-	text, mode, cs := s.session(q, sql)
+	text, mode, cs := s.r.session(q, sql)
 	var altered *schema.Name
 	if !s.unsettled {
 		var err error

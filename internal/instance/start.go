@@ -30,6 +30,10 @@ func (i *Instance) attempt(ctx context.Context, source binlog.Config) error {
 	if err != nil {
 		return fmt.Errorf("find the start: %w", err)
 	}
+	if err := r.Prepare(ctx, from); err != nil {
+		return err
+	}
+	i.placedOnce.Do(func() { close(i.placed) })
 	i.mu.Lock()
 	i.mu.reader, i.mu.restart = r, cancel
 	back := !i.mu.back.IsZero()
@@ -55,6 +59,9 @@ func (i *Instance) attempt(ctx context.Context, source binlog.Config) error {
 		}
 		i.log.Warn("start lies inside a transaction; going back to its begin", zap.String("from", from.String()), zap.String("to", aligned.String()))
 		if err := i.realign(from, aligned); err != nil {
+			return err
+		}
+		if err := r.Prepare(ctx, aligned); err != nil {
 			return err
 		}
 		err = i.run(ctx, r, aligned)
@@ -184,7 +191,6 @@ func (i *Instance) findStart(ctx context.Context, r *binlog.Reader) (position.Po
 			return from, fmt.Errorf("client %d: %w", c.ID, err)
 		}
 	}
-	i.placedOnce.Do(func() { close(i.placed) })
 	return from, nil
 }
 

@@ -146,3 +146,17 @@ func TestStructuresByMetadata(t *testing.T) {
 		equal(t, types, slices.Concat([]string{integer, unsigned, members, v, n, k}, []string{"VARCHAR(7)", integer, members, n, k}))
 	})
 }
+
+// TestAlterInTwoPhases: an ALTER that a MariaDB logs when it begins and when it is
+// done changes the structure once, and not at its begin.
+func TestAlterInTwoPhases(t *testing.T) {
+	twoPhases := func(v harness.Version) bool { return !v.MySQL() && v.AtLeast(10, 8) }
+	eachOf(t, twoPhases, func(t *testing.T, s *harness.Server) {
+		sc := newScene(t, s, "phases1", 4804)
+		sc.exec("CREATE TABLE t (id INT PRIMARY KEY, a INT)")
+		sc.begin("")
+		sc.exec("SET SESSION binlog_alter_two_phase=ON", "INSERT INTO t VALUES (1,1)", "ALTER TABLE t ADD b INT FIRST, ADD c INT AFTER id",
+			"INSERT INTO t VALUES (2,3,4,5)", "ALTER TABLE t MODIFY c INT FIRST", "INSERT INTO t VALUES (6,7,8,9)")
+		equal(t, sc.rowLines(), []string{"t INSERT id=1 a=1", "t INSERT b=2 id=3 c=4 a=5", "t INSERT c=6 b=7 id=8 a=9"})
+	})
+}
