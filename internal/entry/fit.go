@@ -244,9 +244,9 @@ func typeFits(text string, c event.Column) bool {
 	case "json":
 		return is(event.ColJSON) || isBlob
 	case "enum":
-		return is(event.ColEnum) && int(c.Meta) == enumBytes(members(args))
+		return is(event.ColEnum) && int(c.Meta) == enumBytes(len(splitMembers(args)))
 	case "set":
-		return is(event.ColSet) && int(c.Meta) == setBytes(members(args))
+		return is(event.ColSet) && int(c.Meta) == setBytes(len(splitMembers(args)))
 	case "geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon", "geometrycollection", "geomcollection":
 		return is(event.ColGeometry)
 	case "vector":
@@ -310,25 +310,6 @@ func charFits(n, bytes int) bool {
 		return true
 	}
 	return bytes%n == 0 && bytes/n >= 1 && bytes/n <= mostBytesPerCharacter
-}
-
-// members counts the quoted texts of an ENUM's or SET's list.
-func members(args string) int {
-	n, inside := 0, false
-	for i := 0; i < len(args); i++ {
-		switch {
-		case args[i] == '\'' && !inside:
-			inside = true
-			n++
-		case args[i] == '\'' && i+1 < len(args) && args[i+1] == '\'':
-			i++
-		case args[i] == '\'':
-			inside = false
-		case args[i] == '\\' && inside:
-			i++
-		}
-	}
-	return n
 }
 
 func enumBytes(members int) int {
