@@ -127,8 +127,10 @@ func (r *Reader) loadTables(ctx context.Context, from position.Position) error {
 	}
 	if position.Compare(began.Position, until.Position) < 0 {
 		switch ahead, err := r.ahead(ctx, began.Position, until.Position); {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
 		case err != nil:
-			return err
+			r.log.Warn("the binlog ahead cannot be read for statements that change structures", zap.Error(err))
 		case len(ahead.statements) == 0 && !ahead.full:
 			until = began // nothing changed while they were read
 		}

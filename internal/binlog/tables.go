@@ -129,8 +129,11 @@ func (s *stream) held(ctx context.Context, h event.Header, known *history.Known,
 	name := zap.String("table", known.Table.Schema+"."+known.Table.Name)
 	t, changed, err := s.before(ctx, at, known, tm, o)
 	switch {
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
 	case err != nil:
-		return nil, err
+		s.r.log.Warn("the binlog ahead cannot be read for statements that change a table; the source's structure is taken as it is", name, zap.String("at", at.String()), zap.Error(err))
+		return known.Table, unfit
 	case !changed:
 		return known.Table, unfit
 	case t != nil:

@@ -55,6 +55,15 @@ func CompareFiles(a, b string) int {
 	return cmp.Compare(an, bn)
 }
 
+// NextFile is the name of the binlog file behind one: its number is one higher.
+func NextFile(name string) string {
+	base, number, ok := splitFile(name)
+	if !ok {
+		return name + ".000001"
+	}
+	return fmt.Sprintf("%s.%0*d", base, len(name)-len(base)-1, number+1)
+}
+
 func splitFile(name string) (base string, number uint64, ok bool) {
 	i := strings.LastIndexByte(name, '.')
 	if i < 0 {

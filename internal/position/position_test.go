@@ -76,3 +76,13 @@ func FuzzCursor(f *testing.F) {
 		}
 	})
 }
+
+func TestNextFile(t *testing.T) {
+	for in, want := range map[string]string{
+		"mysql-bin.000009": "mysql-bin.000010", "mysql-bin.999999": "mysql-bin.1000000", "a.b.000001": "a.b.000002", "odd": "odd.000001",
+	} {
+		if got := position.NextFile(in); got != want {
+			t.Errorf("%s: %s, want %s", in, got, want)
+		}
+	}
+}
