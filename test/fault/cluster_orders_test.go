@@ -1,0 +1,102 @@
+package fault
+
+import (
+	"encoding/json"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/canald/canald/test/harness"
+)
+
+// status is what cluster status --json shows, as far as the tests look at it.
+type status struct {
+	Destinations []struct {
+		Name, State, Owner, Next, Problem string
+		OwnerKind                         string `json:"owner_kind"`
+		Epoch                             int64
+		Members                           []string
+		Clients                           []struct {
+			ID       int
+			File     string
+			Position uint64
+		}
+	}
+	Servers []struct {
+		Address, Kind       string
+		Registered, Drained bool
+		Runs                int
+	}
+}
+
+// command runs canald cluster with the ensemble's servers and no home of its own.
+func (c *clusterScene) command(args ...string) (string, error) {
+	c.t.Helper()
+	args = append([]string{"--home", c.t.TempDir(), "cluster"}, append(args, "--servers", c.z.Servers)...)
+	out, err := exec.CommandContext(c.t.Context(), harness.Program(c.t), args...).CombinedOutput()
+	return string(out), err
+}
+
+func (c *clusterScene) must(args ...string) string {
+	c.t.Helper()
+	out, err := c.command(args...)
+	if err != nil {
+		for _, s := range c.servers {
+			c.t.Log(s.Log())
+		}
+		c.t.Fatalf("%v: %v\n%s", args, err, out)
+	}
+	return out
+}
+
+func (c *clusterScene) status() (s status) {
+	c.t.Helper()
+	out := c.must("status", "--json")
+	if err := json.Unmarshal([]byte(out), &s); err != nil || len(s.Destinations) != 1 {
+		c.t.Fatalf("%v\n%s", err, out)
+	}
+	return s
+}
+
+func TestClusterStatus(t *testing.T) {
+	c := startCluster(t, 20*time.Second, 1)
+	n := c.leader()
+	time.Sleep(time.Second)
+	before, err := c.zk.Children(t.Context(), "/otter/canald/sessions")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := c.status()
+	d := s.Destinations[0]
+	if d.Name != "kill" || d.State != "running" || d.Owner != c.servers[n].Addr || d.OwnerKind != "canald" || d.Epoch == 0 || d.Problem != "" {
+		t.Errorf("%+v", d)
+	}
+	if len(d.Members) != 2 || !slices.Contains(d.Members, c.servers[0].Addr) || !slices.Contains(d.Members, c.servers[1].Addr) {
+		t.Errorf("members %v", d.Members)
+	}
+	if len(d.Clients) != 1 || d.Clients[0].ID != 1001 || d.Clients[0].File == "" || d.Clients[0].Position == 0 {
+		t.Errorf("clients %+v", d.Clients)
+	}
+	for _, v := range s.Servers {
+		runs := 0
+		if v.Address == d.Owner {
+			runs = 1
+		}
+		if v.Runs != runs || !v.Registered || v.Drained || v.Kind != "canald" {
+			t.Errorf("%+v", v)
+		}
+	}
+	text := c.must("status")
+	for _, words := range []string{"DESTINATION", c.servers[0].Addr, c.servers[1].Addr, "running", "1001", d.Clients[0].File} {
+		if !strings.Contains(text, words) {
+			t.Errorf("%q is missing in\n%s", words, text)
+		}
+	}
+	after, err := c.zk.Children(t.Context(), "/otter/canald/sessions")
+	if err != nil || len(after) != len(before) {
+		t.Errorf("looking left %v, was %v, %v", after, before, err)
+	}
+	c.finish()
+}
