@@ -87,6 +87,16 @@ func Look(ctx context.Context, r Reader, destination string) (Standing, error) {
 	return s, nil
 }
 
+// Successors counts the members that may take the destination from its owner.
+func (s Standing) Successors(drained []string) (n int) {
+	for _, m := range s.Members {
+		if m.Address != s.Owner && !slices.Contains(drained, m.Address) {
+			n++
+		}
+	}
+	return n
+}
+
 func childrenOf(ctx context.Context, r Reader, path string) ([]string, error) {
 	names, err := r.Children(ctx, path)
 	if isNoNode(err) {

@@ -100,3 +100,88 @@ func TestClusterStatus(t *testing.T) {
 	}
 	c.finish()
 }
+
+func TestClusterReleaseCommand(t *testing.T) {
+	c := startCluster(t, 20*time.Second, 1)
+	n := c.leader()
+	if out := c.must("release", "kill"); !strings.Contains(out, c.servers[n].Addr+" -> "+c.servers[1-n].Addr) {
+		t.Error(out)
+	}
+	c.moved(n, time.Second)
+	if gap := c.finish(); gap > time.Second {
+		t.Errorf("the client got nothing for %s", gap)
+	}
+	if over := c.witness.overlaps(n); over > 0 {
+		t.Errorf("the old owner answered %d times after the new one", over)
+	}
+	if out, err := c.command("release", "other"); err == nil || !strings.Contains(out, "no server runs") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// The destination goes where it is moved to, again and again, and back at once:
+// who has just given it away takes it all the same when it is named.
+func TestClusterMove(t *testing.T) {
+	c := startCluster(t, 20*time.Second, 1)
+	for range 5 {
+		n := c.leader()
+		to := c.servers[1-n].Addr
+		if out := c.must("move", "kill", to); !strings.Contains(out, " -> "+to) {
+			t.Error(out)
+		}
+		if s := c.status().Destinations[0]; s.Owner != to || s.State != "running" || s.Next != "" {
+			t.Errorf("%+v", s)
+		}
+		time.Sleep(500 * time.Millisecond)
+	}
+	if out := c.must("move", "kill", c.servers[c.leader()].Addr); !strings.Contains(out, "already") {
+		t.Error(out)
+	}
+	if out, err := c.command("move", "kill", "127.0.0.1:1"); err == nil || !strings.Contains(out, "no member") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if gap := c.finish(); gap > time.Second {
+		t.Errorf("the client got nothing for %s", gap)
+	}
+	if c.reader.repeats > 0 {
+		t.Errorf("%d rows came again", c.reader.repeats)
+	}
+}
+
+func TestClusterDrain(t *testing.T) {
+	c := startCluster(t, 3*time.Second, 1)
+	n := c.leader()
+	own := c.servers[n].Addr
+	if out := c.must("drain", own); !strings.Contains(out, own+" is drained") {
+		t.Error(out)
+	}
+	c.moved(n, time.Second)
+	for _, v := range c.status().Servers {
+		if v.Drained != (v.Address == own) || v.Runs > 0 && v.Address == own {
+			t.Errorf("%+v", v)
+		}
+	}
+	if out, err := c.command("move", "kill", own); err == nil || !strings.Contains(out, "drained") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	// The only other one: it gives nothing away that nobody may take.
+	if out := c.must("drain", c.servers[1-n].Addr); !strings.Contains(out, "kill stays there") {
+		t.Error(out)
+	}
+	c.must("drain", c.servers[1-n].Addr, "--undo")
+	// A drained server takes nothing, even when it is started again and nobody else is there.
+	c.servers[n].Stop(t)
+	c.servers[n].Start(t)
+	c.servers[1-n].Stop(t)
+	time.Sleep(3 * time.Second)
+	if owner := c.owner(); owner != "" {
+		t.Errorf("%s runs it", owner)
+	}
+	if s := c.status().Destinations[0]; s.State != "nobody" {
+		t.Errorf("%+v", s)
+	}
+	c.must("drain", own, "--undo")
+	c.await("the server that is drained no more runs it", 5*time.Second, func() bool { return c.owner() == own })
+	time.Sleep(time.Second)
+	c.finish()
+}
