@@ -23,7 +23,7 @@ func threeMembers(t *testing.T, m map[string]*member) {
 }
 
 func TestMove(t *testing.T) {
-	cluster(t, "abcd", func(t *testing.T, w *world, m map[string]*member) {
+	cluster(t, "abcd", func(t *testing.T, _ *world, m map[string]*member) {
 		operator := m["d"].link
 		threeMembers(t, map[string]*member{"a": m["a"], "b": m["b"], "c": m["c"]})
 		for _, to := range []string{"c", "b", "a", "c"} {
@@ -78,7 +78,7 @@ func TestMoveStaleOrder(t *testing.T) {
 }
 
 func TestRelease(t *testing.T) {
-	cluster(t, "abd", func(t *testing.T, w *world, m map[string]*member) {
+	cluster(t, "abd", func(t *testing.T, _ *world, m map[string]*member) {
 		if _, err := election.Release(t.Context(), m["d"].link, "d"); !errors.Is(err, election.ErrNobody) {
 			t.Errorf("nobody's: %v", err)
 		}

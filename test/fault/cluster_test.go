@@ -30,18 +30,19 @@ const clusterRunning = "/otter/canal/destinations/kill/running"
 // clusterScene is two canalds in front of one source, with a writer, a client
 // that follows the running node, and a witness who asks both all the time.
 type clusterScene struct {
-	t       *testing.T
-	s       *harness.Server
-	z       *harness.ZooKeeper
-	zk      *zkconn.Conn
-	servers []*harness.Canald
-	proxies []*harness.Proxy // of each server, before ZooKeeper; with one ZooKeeper only
-	reader  *killReader
-	written atomic.Int64
-	writer  chan error
-	read    chan error
-	stop    context.CancelFunc // ends the writer
-	witness witness
+	t         *testing.T
+	s         *harness.Server
+	z         *harness.ZooKeeper
+	zk        *zkconn.Conn
+	servers   []*harness.Canald
+	proxies   []*harness.Proxy // of each server, before ZooKeeper; with one ZooKeeper only
+	reader    *killReader
+	written   atomic.Int64
+	writer    chan error
+	read      chan error
+	stop      context.CancelFunc // ends the writer
+	witness   witness
+	elsewhere atomic.Value // the address that the client is told when the tree is not asked any more
 }
 
 // witness notes which server answered when.
@@ -148,6 +149,9 @@ func startCluster(t *testing.T, timeout time.Duration, zookeepers int) *clusterS
 
 // owner is the address in the running node; empty when there is none.
 func (c *clusterScene) owner() string {
+	if addr, ok := c.elsewhere.Load().(string); ok {
+		return addr
+	}
 	n, err := c.zk.Get(context.Background(), clusterRunning)
 	if err != nil {
 		return ""
