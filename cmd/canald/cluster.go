@@ -154,7 +154,13 @@ func clusterCommand(options func() (config.Options, error)) *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("the server of this home seems to run: %w", err)
 			}
-			defer func() { _ = lock.Close() }()
+			defer func() {
+				_ = lock.Truncate(0)
+				_ = lock.Close()
+			}()
+			if _, err := lock.WriteString(closingMark); err != nil {
+				return fmt.Errorf("lock file: %w", err)
+			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), closeDeadBound)
 			defer cancel()
 			session, err := zkconn.CloseDead(ctx, sessionFile(logDir), nil)
