@@ -133,7 +133,7 @@ func (c *cluster) describe(d *metrics.Destination) {
 func clusterCommand(options func() (config.Options, error)) *cobra.Command {
 	c := &cobra.Command{Use: "cluster", Short: "Look at a cluster, and say who runs what", Args: cobra.NoArgs}
 	tree := &treeOptions{options: options}
-	c.AddCommand(clusterStatusCommand(tree), releaseCommand(tree), moveCommand(tree), drainCommand(tree), copyCommand(options))
+	c.AddCommand(clusterStatusCommand(tree), releaseCommand(tree), moveCommand(tree), drainCommand(tree), rebalanceCommand(tree), copyCommand(options))
 	c.AddCommand(&cobra.Command{
 		Use:   "close-session",
 		Short: "End the ZooKeeper session that a dead process of this home left, so that others take over at once",

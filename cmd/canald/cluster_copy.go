@@ -32,8 +32,8 @@ func copyCommand(options func() (config.Options, error)) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return withZooKeeper(cmd.Context(), cfg.ZooKeeper, from, true, func(ctx context.Context, a *zkconn.Conn) error {
-				return withZooKeeper(ctx, cfg.ZooKeeper, to, false, func(ctx context.Context, b *zkconn.Conn) error {
+			return withZooKeeper(cmd.Context(), cfg, from, true, func(ctx context.Context, a *zkconn.Conn) error {
+				return withZooKeeper(ctx, cfg, to, false, func(ctx context.Context, b *zkconn.Conn) error {
 					return copyTree(ctx, cmd.OutOrStdout(), a, b, overwrite)
 				})
 			})

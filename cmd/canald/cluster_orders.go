@@ -162,6 +162,9 @@ func (t *treeOptions) server(args []string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if cfg == nil {
+		return "", errors.New("there is no home whose server is meant; name a server")
+	}
 	_, port, err := net.SplitHostPort(cfg.Listen)
 	if err != nil {
 		return "", errors.New("this home has no server that listens for clients; name a server")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,15 +28,16 @@ func (t *treeOptions) flag(c *cobra.Command) {
 	c.Flags().StringVar(&t.servers, "servers", "", "ZooKeeper's servers, as in canal.zkServers (default: what the home's configuration says)")
 }
 
-// home is the home's configuration. It need not be there when the servers are named.
+// home is the home's configuration. It need not be there when the servers are
+// named, and is nil then.
 func (t *treeOptions) home() (*config.Config, error) {
 	o, err := t.options()
 	if err != nil {
 		return nil, err
 	}
 	cfg, err := config.Load(o)
-	if err != nil && t.servers != "" {
-		return &config.Config{}, nil
+	if errors.Is(err, fs.ErrNotExist) && t.servers != "" {
+		return nil, nil
 	}
 	return cfg, err
 }
@@ -53,11 +55,16 @@ func (t *treeOptions) with(ctx context.Context, readOnly bool, f func(ctx contex
 	if servers == "" {
 		return errors.New("canal.zkServers is empty: this is no cluster; --servers names one")
 	}
-	return withZooKeeper(ctx, cfg.ZooKeeper, servers, readOnly, f)
+	return withZooKeeper(ctx, cfg, servers, readOnly, f)
 }
 
-// withZooKeeper connects to the named servers, as the user whom z names.
-func withZooKeeper(ctx context.Context, z config.ZooKeeper, text string, readOnly bool, f func(ctx context.Context, conn *zkconn.Conn) error) error {
+// withZooKeeper connects to the named servers, as the user whom the home's
+// configuration names, when there is one.
+func withZooKeeper(ctx context.Context, cfg *config.Config, text string, readOnly bool, f func(ctx context.Context, conn *zkconn.Conn) error) error {
+	var z config.ZooKeeper
+	if cfg != nil {
+		z = cfg.ZooKeeper
+	}
 	servers, err := zkconn.ParseServers(text)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package fault
 
 import (
 	"encoding/json"
+	"maps"
 	"os/exec"
 	"slices"
 	"strings"
@@ -184,4 +185,71 @@ func TestClusterDrain(t *testing.T) {
 	c.await("the server that is drained no more runs it", 5*time.Second, func() bool { return c.owner() == own })
 	time.Sleep(time.Second)
 	c.finish()
+}
+
+// Destinations go where they are wanted, and the rest is spread.
+func TestClusterRebalance(t *testing.T) {
+	s := harness.Shared(t, harness.Versions()[0])
+	z := harness.StartZooKeeper(t, 1)
+	weights := map[string]string{"big": "canald.instance.weight=3\n", "one": "", "two": "", "three": "", "pinned": ""}
+	main := "canal.zkServers=" + z.Servers
+	first := harness.StartCanald(t, s, main, weights)
+	command := func(args ...string) string {
+		t.Helper()
+		out, err := exec.CommandContext(t.Context(), harness.Program(t), append([]string{"--home", first.Home, "cluster"}, args...)...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %v\n%s", args, err, out)
+		}
+		return string(out)
+	}
+	runs := func() map[string]string {
+		t.Helper()
+		var v status
+		if err := json.Unmarshal([]byte(command("status", "--json")), &v); err != nil {
+			t.Fatal(err)
+		}
+		owners := map[string]string{}
+		for _, d := range v.Destinations {
+			owners[d.Name] = d.Owner
+		}
+		return owners
+	}
+	await := func(what string, ok func() bool) {
+		t.Helper()
+		for end := time.Now().Add(15 * time.Second); !ok(); time.Sleep(50 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("never: %s\n%s", what, first.Log())
+			}
+		}
+	}
+	await("the first runs all", func() bool {
+		owners := runs()
+		return len(owners) == 5 && !slices.ContainsFunc(slices.Collect(maps.Values(owners)), func(o string) bool { return o != first.Addr })
+	})
+	second := harness.StartCanald(t, s, main, weights)
+	first.Configure(t, s, "pinned", "canald.instance.prefer=10.0.0.9:1,"+second.Addr+"\n")
+	await("the second is a member", func() bool { return strings.Count(command("status"), second.Addr) >= 6 })
+	if out := command("rebalance", "--dry-run"); !strings.Contains(out, "pinned: "+first.Addr+" -> "+second.Addr) || runs()["pinned"] != first.Addr {
+		t.Error(out)
+	}
+	out := command("rebalance")
+	owners := runs()
+	// Of seven shares the pinned one is the second's, and so are three more at least.
+	load := 0
+	for name, owner := range owners {
+		switch {
+		case owner == "":
+			t.Errorf("nobody runs %s", name)
+		case owner == second.Addr && name == "big":
+			load += 3
+		case owner == second.Addr:
+			load++
+		}
+	}
+	if owners["pinned"] != second.Addr || load < 3 || load > 4 {
+		t.Errorf("%v\n%s", owners, out)
+	}
+	if again := command("rebalance"); !strings.Contains(again, "nothing is to be moved") {
+		t.Error(again)
+	}
 }

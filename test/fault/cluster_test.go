@@ -545,6 +545,10 @@ func TestClusterBesideJava(t *testing.T) {
 	if owner() != `{"active":true,"address":"`+javaAddress+`"}` {
 		t.Fatalf("the owner is %s", owner())
 	}
+	look := &clusterScene{t: t, z: z}
+	if d := look.status().Destinations[0]; d.Owner != javaAddress || d.OwnerKind != "java" || d.State != "running" || len(d.Members) != 2 {
+		t.Errorf("status of Java's destination: %+v", d)
+	}
 	order := func(address string) {
 		t.Helper()
 		session, _ := zk.Session()
