@@ -37,7 +37,7 @@ func releaseCommand(tree *treeOptions) *cobra.Command {
 	return o.flags(&cobra.Command{
 		Use:   "release DESTINATION",
 		Short: "Have a destination's owner give it to another server",
-		Long: "release orders the owner of a destination, canald or Java, to give it away. A canald stops between two transactions, saves the cursors and\n" +
+		Long: "release orders the owner of a destination, canald or Java, to give it away. A canald hands nothing out any more, saves the cursors and\n" +
 			"does not take it again for ten seconds while there are other members.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

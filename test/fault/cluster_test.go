@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -418,6 +419,13 @@ func TestClusterWithoutZooKeeper(t *testing.T) {
 	if err := conn.Subscribe(t.Context(), ""); err == nil || !strings.Contains(err.Error(), "destination:kill should start first") {
 		t.Errorf("subscribe: %v", err)
 	}
+	(&clusterScene{t: t, servers: []*harness.Canald{c}}).await("the port for health is open", 5*time.Second, func() bool {
+		conn, err := net.Dial("tcp", c.Metrics)
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	})
 	if code, text := get(t, c, "/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(text, "ZooKeeper") {
 		t.Errorf("/readyz: %d %s", code, text)
 	}
