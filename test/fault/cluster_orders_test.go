@@ -144,9 +144,7 @@ func TestClusterMove(t *testing.T) {
 	if gap := c.finish(); gap > time.Second {
 		t.Errorf("the client got nothing for %s", gap)
 	}
-	// What comes again is the one transaction that a batch had cut, at each move.
-	const moves, longest = 5, 40
-	if c.reader.repeats > moves*longest {
+	if c.reader.repeats > 0 {
 		t.Errorf("%d rows came again", c.reader.repeats)
 	}
 }
