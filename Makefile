@@ -14,7 +14,7 @@ SOAK_SECONDS ?= 600
 comma := ,
 
 .DEFAULT_GOAL := help
-.PHONY: help build test unit lint fmt generate fuzz parts integration conformance fault golden truth soak matrix bench demo dist deb cover check clean
+.PHONY: help build test unit lint fmt generate fuzz parts integration conformance fault golden truth soak matrix bench demo dist deb image cover check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -84,6 +84,9 @@ demo: build ## see rows arrive: a real source, canald, a client, in a throw-away
 
 dist: ## dist/canald-VERSION-linux-ARCH.tar.gz with the layout of a Canal home
 	deploy/package/dist.sh $(VERSION) amd64 arm64
+
+image: build ## build the Docker image canald:latest around bin/canald
+	docker build -t canald:latest -f deploy/docker/Dockerfile .
 
 deb: ## dist/canald_VERSION_amd64.deb with the systemd unit
 	deploy/package/deb.sh $(VERSION) amd64

@@ -129,9 +129,11 @@ func (c *cluster) describe(d *metrics.Destination) {
 	}
 }
 
-// clusterCommand is canald cluster close-session.
+// clusterCommand is canald cluster, which looks at the cluster and moves its parts.
 func clusterCommand(options func() (config.Options, error)) *cobra.Command {
-	c := &cobra.Command{Use: "cluster", Short: "Look after this server's part in a cluster", Args: cobra.NoArgs}
+	c := &cobra.Command{Use: "cluster", Short: "Look at a cluster, and say who runs what", Args: cobra.NoArgs}
+	tree := &treeOptions{options: options}
+	c.AddCommand(clusterStatusCommand(tree), releaseCommand(tree), moveCommand(tree), drainCommand(tree), rebalanceCommand(tree), copyCommand(options))
 	c.AddCommand(&cobra.Command{
 		Use:   "close-session",
 		Short: "End the ZooKeeper session that a dead process of this home left, so that others take over at once",
@@ -152,7 +154,13 @@ func clusterCommand(options func() (config.Options, error)) *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("the server of this home seems to run: %w", err)
 			}
-			defer func() { _ = lock.Close() }()
+			defer func() {
+				_ = lock.Truncate(0)
+				_ = lock.Close()
+			}()
+			if _, err := lock.WriteString(closingMark); err != nil {
+				return fmt.Errorf("lock file: %w", err)
+			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), closeDeadBound)
 			defer cancel()
 			session, err := zkconn.CloseDead(ctx, sessionFile(logDir), nil)

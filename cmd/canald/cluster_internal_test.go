@@ -1,8 +1,11 @@
 package main
 
 import (
+	"errors"
 	"net"
+	"os"
 	"testing"
+	"time"
 
 	"github.com/canald/canald/internal/config"
 )
@@ -27,5 +30,39 @@ func TestRegisteredAddress(t *testing.T) {
 				t.Errorf("%s is registered as %q", listen, got)
 			}
 		}
+	}
+}
+
+// A start waits for close-session, and for nobody else.
+func TestLockServer(t *testing.T) {
+	for _, c := range []struct {
+		name, mark string
+		waits      bool
+	}{{"a server", "", false}, {"close-session", closingMark, true}} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			held, err := lockHome(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := held.WriteString(c.mark); err != nil {
+				t.Fatal(err)
+			}
+			time.AfterFunc(4*lockRetry, func() { _ = held.Close() })
+			lock, err := lockServer(dir)
+			if !c.waits {
+				if !errors.Is(err, errLocked) {
+					t.Errorf("%v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer lock.Close()
+			if mark, err := os.ReadFile(lockPath(dir)); err != nil || len(mark) > 0 {
+				t.Errorf("the mark %q is left, %v", mark, err)
+			}
+		})
 	}
 }

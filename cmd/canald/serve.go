@@ -39,7 +39,7 @@ func serve(ctx context.Context, opts config.Options) error {
 		reportFailedStart(logDir, err)
 		return err
 	}
-	lock, err := lockHome(logDir)
+	lock, err := lockServer(logDir)
 	if err != nil {
 		return err
 	}

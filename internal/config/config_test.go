@@ -162,6 +162,7 @@ func TestGoodInstance(t *testing.T) {
 		SkipQueries: true, SkipDDL: true, SkipRows: true, SkipInserts: true, SkipUpdates: true, SkipDeletes: true,
 		SkipBrokenTables: true, FilterMarkers: true, Formats: []string{"ROW", "MIXED"}, Images: []string{"FULL"},
 		TransactionSize: 2048, Workers: 3, Slots: 32768, UnitBytes: 512, ItemMode: true, IsolateDDL: true,
+		Weight: 7, Prefer: []string{"10.0.0.1:11111", "db2:11111"},
 		ResetWhenPurged: true, AbsentAfter: 90 * time.Second,
 	})
 }

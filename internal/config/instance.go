@@ -75,6 +75,9 @@ type Instance struct {
 	ItemMode        bool
 	IsolateDDL      bool
 
+	Weight int      // of a server's load that the instance is, against others
+	Prefer []string // host:port of the servers that are to run it, the best first
+
 	ResetWhenPurged bool
 	AbsentAfter     time.Duration
 
@@ -90,6 +93,7 @@ const (
 	maxUnitBytes   = 1 << 20
 	maxTransaction = 1 << 20
 	maxWorkers     = 1024
+	maxWeight      = 1 << 20
 	maxMillis      = 24 * 3600 * 1000
 	maxSeconds     = 365 * 24 * 3600
 )
@@ -114,6 +118,7 @@ func (c *Config) Instance(destination string) (Instance, error) {
 	c.readSource(&in, r)
 	readFilters(&in, r)
 	readStore(&in, r)
+	readPlace(&in, r)
 	readRefused(r)
 	if len(r.errs) > 0 {
 		return in, errors.Join(r.errs...)
@@ -253,6 +258,22 @@ func readStore(in *Instance, r *reader) {
 	}
 	if !r.boolean(keyParallel) {
 		in.Workers = 1
+	}
+}
+
+// readPlace reads where in a cluster the instance should run.
+func readPlace(in *Instance, r *reader) {
+	in.Weight = max(1, int(r.integer(keyWeight, 1, maxWeight)))
+	v := r.value(keyPrefer)
+	for server := range strings.SplitSeq(v.text, ",") {
+		if server = strings.TrimSpace(server); server == "" {
+			continue
+		}
+		if host, port, err := net.SplitHostPort(server); err != nil || host == "" || port == "" {
+			r.fail(v, "not host:port, as canald cluster status shows servers")
+			continue
+		}
+		in.Prefer = append(in.Prefer, server)
 	}
 }
 

@@ -113,6 +113,8 @@ const (
 	keyColumnCharset  = "canald.column.charset"
 	keyTimestampZone  = "canald.timestamp.zone"
 	keyMariaBegin     = "canald.mariadb.begin"
+	keyWeight         = "canald.instance.weight"
+	keyPrefer         = "canald.instance.prefer"
 	keyTSDB           = "canal.instance.tsdb.enable"
 	keyTSDBDir        = "canal.instance.tsdb.dir"
 	keyTSDBURL        = "canal.instance.tsdb.url"

@@ -152,6 +152,8 @@ var instanceKeys = []Key{
 	{keyWholeJSON, InstanceScope, Bool, "false", "", "the whole document of a partial JSON update, where the before image has one", ""},
 	{keyColumnCharset, InstanceScope, Bool, "false", "", "decode text by the column's own character set, where the binlog tells it (MySQL from 8.0 on; MariaDB with binlog_row_metadata=MINIMAL)", ""},
 	{keyTimestampZone, InstanceScope, Text, "", "", "time zone of TIMESTAMP columns, such as Asia/Shanghai or UTC; empty is the process's", ""},
+	{keyWeight, InstanceScope, Integer, "1", "", "how much of a server the instance takes, against others; canald cluster rebalance evens it out", ""},
+	{keyPrefer, InstanceScope, List, "", "", "host:port of the servers that canald cluster rebalance puts the instance on, the first that is there; empty leaves it to the weights", ""},
 	{keyMariaBegin, InstanceScope, Bool, "false", "", "a TRANSACTIONBEGIN for the transactions of a MariaDB, too", ""},
 	{keyTSDB, InstanceScope, Bool, "true", "", "keep the history of structures in a file; with memory-instance.xml it is never kept", ""},
 	{"canal.instance.tsdb.spring.xml", InstanceScope, Text, "classpath:spring/tsdb/h2-tsdb.xml", "", "where to", historyFile},

@@ -116,9 +116,14 @@ func (c *campaign) alarm(text string, n zkconn.Node) {
 
 // compete makes the running node, at once or after the pause that others are owed.
 func (c *campaign) compete(ctx context.Context, s zkconn.Session, events <-chan zkconn.Event, changed <-chan struct{}) {
-	due, err := c.due(ctx, s)
+	due, ok, err := c.due(ctx, s)
 	if err != nil {
 		c.e.pause(ctx, changed, c.path, err)
+		return
+	}
+	if !ok {
+		c.status(Waiting, 0)
+		wait(ctx, changed, events, time.Second)
 		return
 	}
 	if left := time.Until(due); left > 0 {
@@ -140,30 +145,34 @@ func (c *campaign) compete(ctx context.Context, s zkconn.Session, events <-chan 
 
 // due is when we may take a running node that is gone. Java waits five seconds,
 // so that an owner which is only renewing its session is first; nobody waits
-// for one that cannot come back.
-func (c *campaign) due(ctx context.Context, s zkconn.Session) (time.Time, error) {
+// for one that cannot come back. It is not ok when we must not take it at all.
+func (c *campaign) due(ctx context.Context, s zkconn.Session) (at time.Time, ok bool, err error) {
 	// Our server may be behind, and what follows is about who was last.
 	if err := c.e.tree.Sync(ctx, c.path); err != nil {
-		return time.Time{}, err
+		return at, false, err
 	}
 	n, err := c.e.tree.Get(ctx, claimPath(c.destination))
 	if err != nil && !isNoNode(err) {
-		return time.Time{}, err
+		return at, false, err
 	}
 	newest := parseClaim(n.Data)
 	// Out of contact we may have missed an owner that came and went.
 	if c.absence.since.IsZero() || c.absence.session != s || c.absence.claim != newest.Epoch {
 		c.absence = absence{since: time.Now(), session: s, claim: newest.Epoch}
 	}
+	ok, named, at, err := c.mayTake(ctx, newest)
+	if err != nil || !ok {
+		return at, false, err
+	}
 	gone := c.absence.since
-	at := gone
 	later := func(t time.Time) {
 		if t.After(at) {
 			at = t
 		}
 	}
+	later(gone)
 	later(c.notBefore)
-	if time.Now().Before(c.shared) && c.others(ctx) != nobody {
+	if !named && time.Now().Before(c.shared) && c.others(ctx) != nobody {
 		later(c.shared)
 	}
 	canald := newest.Epoch != 0 && newest.Epoch >= c.last.epoch
@@ -180,7 +189,7 @@ func (c *campaign) due(ctx context.Context, s zkconn.Session) (time.Time, error)
 	default:
 		later(gone.Add(c.e.cfg.JavaDelay))
 	}
-	return at, nil
+	return at, true, nil
 }
 
 // claim makes it known that the lease of this epoch is ours. It fails when a

@@ -56,7 +56,9 @@ type Election struct {
 	log  *zap.Logger
 	mu   struct {
 		sync.Mutex
-		status map[string]Status
+		status         map[string]Status
+		drained        bool
+		drainedChanged chan struct{}
 	}
 }
 
@@ -73,6 +75,7 @@ func New(tree Tree, cfg Config, log *zap.Logger) *Election {
 	set(&cfg.RetryMax, time.Minute)
 	e := &Election{tree: tree, cfg: cfg, log: log}
 	e.mu.status = map[string]Status{}
+	e.mu.drainedChanged = make(chan struct{})
 	return e
 }
 
@@ -81,7 +84,7 @@ type Role string
 
 // The roles.
 const (
-	Waiting   Role = "waiting"   // there is no contact to ZooKeeper, or a pause after a release or a failure
+	Waiting   Role = "waiting"   // there is no contact to ZooKeeper, a pause after a release or a failure, or an order to drain
 	Standby   Role = "standby"   // another server leads, or is expected to come back
 	Leading   Role = "leading"   // this server holds the lease
 	Suspended Role = "suspended" // it holds the lease and cannot be sure of it now
@@ -143,8 +146,12 @@ func (e *Election) Run(ctx context.Context, destination string, lead func(ctx co
 	return nil
 }
 
-// Announce registers the server until the context is done.
+// Announce registers the server until the context is done, and follows the
+// order to drain it.
 func (e *Election) Announce(ctx context.Context) error {
+	var wg sync.WaitGroup
+	wg.Go(func() { e.watchDrained(ctx) })
+	defer wg.Wait()
 	e.keepNode(ctx, clusterPath+"/"+e.cfg.Address)
 	return nil
 }

@@ -24,6 +24,10 @@ type tenure struct {
 // looksPerTimeout is how often the lease is extended.
 const looksPerTimeout = 12
 
+// successorEvery is the pause between two looks for a member that may take what a
+// drained server runs.
+const successorEvery = time.Second
+
 // hold leads while the running node is ours. It returns when the leading
 // function has ended and the node is not ours any more, or will not be: its
 // session ends, or the context is done.
@@ -64,6 +68,9 @@ func (c *campaign) hold(ctx context.Context, s zkconn.Session, n zkconn.Node, ev
 		c.log.Error("the destination cannot be run here; it is given to others", zap.Int64("epoch", n.Epoch), zap.Error(t.err), zap.Duration("pause", pause))
 	case errors.Is(cause, ErrReleased):
 		c.log.Info("order to release the destination", zap.Int64("epoch", n.Epoch))
+		if drained, _ := c.e.drained(); drained {
+			t.mark(ctx)
+		}
 		t.giveAway(ctx, cause)
 		c.shared = time.Now().Add(2 * c.e.cfg.JavaDelay)
 	default:
@@ -91,6 +98,8 @@ func (t *tenure) watch(ctx context.Context, n zkconn.Node, events <-chan zkconn.
 	tick := time.NewTicker(max(t.session.Timeout/looksPerTimeout, time.Millisecond))
 	defer tick.Stop()
 	_, changed := t.e.tree.Session()
+	drained, drainedChanged := t.e.drained()
+	var asked time.Time // when we last looked for somebody who may take it
 	// The node was read, but not looked at yet.
 	unread, cause := false, t.check(ctx, n)
 	lapsed := false
@@ -101,6 +110,8 @@ func (t *tenure) watch(ctx context.Context, n zkconn.Node, events <-chan zkconn.
 		case <-ctx.Done():
 			return nil
 		case <-changed:
+		case <-drainedChanged:
+			drained, drainedChanged = t.e.drained()
 		case <-tick.C:
 		case e := <-events:
 			events, unread = nil, true
@@ -122,6 +133,12 @@ func (t *tenure) watch(ctx context.Context, n zkconn.Node, events <-chan zkconn.
 		}
 		if !unread && !lapsed {
 			t.extend()
+			if drained && time.Since(asked) >= successorEvery {
+				asked = time.Now()
+				if t.successor(ctx) {
+					return ErrReleased
+				}
+			}
 			continue
 		}
 		if !s.Connected {

@@ -3,6 +3,7 @@ package election_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"strconv"
@@ -142,7 +143,10 @@ func (s *seat) begin(r *recorder) {
 			return
 		}
 		e := election.New(l, election.Config{Address: s.address, JavaDelay: simDelay, RetryMin: time.Second, RetryMax: 4 * time.Second, ReleaseBound: time.Second}, s.log)
+		var wg sync.WaitGroup
+		wg.Go(func() { _ = e.Announce(ctx) })
 		_ = e.Run(ctx, "d", s.lead(r))
+		wg.Wait()
 	}()
 }
 
@@ -246,9 +250,25 @@ func (s *seat) trouble(ctx context.Context, r *recorder) {
 			if s.java || !s.wouldAnswer() { // who does this to a live owner breaks the promise himself
 				s.w.close(id)
 			}
+		case 66, 67, 68, 69, 70: // moved to this one
+			n := s.w.owner(simRunning)
+			s.w.put(simNext, fmt.Sprintf(`{"server":%q,"after":%d}`, s.address, n.Epoch))
+			var owner struct{ Address string }
+			_ = json.Unmarshal(n.Data, &owner)
+			s.w.write(simRunning, fmt.Sprintf(`{"active":false,"address":%q}`, owner.Address))
+		case 71, 72, 73, 74, 75: // drained for a while
+			s.w.put(simDrained+s.address, "")
+			_ = sleep(s.w.ctx, length)
+			s.w.remove(simDrained + s.address)
 		}
 	}
 }
+
+// Nodes for orders.
+const (
+	simNext    = "/otter/canald/destinations/d/next"
+	simDrained = "/otter/canald/drained/"
+)
 
 // schedule runs servers through a random time of trouble, and a quiet one. It
 // returns the recorder and whether somebody answers in the end.

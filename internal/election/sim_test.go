@@ -113,6 +113,21 @@ func (w *world) write(path, text string) {
 	}
 }
 
+// put makes a persistent node or writes it.
+func (w *world) put(path, text string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.zxid++
+	if n := w.nodes[path]; n != nil {
+		n.Data = []byte(text)
+		n.Version++
+		w.tellLocked(path, zk.EventNodeDataChanged)
+		return
+	}
+	w.nodes[path] = &zkconn.Node{Exists: true, Data: []byte(text), Epoch: w.zxid}
+	w.tellLocked(path, zk.EventNodeCreated)
+}
+
 func (w *world) owner(path string) (n zkconn.Node) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -120,7 +120,7 @@ type Instance struct {
 	mu struct {
 		sync.Mutex
 		running  bool
-		draining bool // nothing is handed out any more; what is outstanding may be acknowledged
+		draining bool // nothing is handed out any more but the rest of a transaction; what is outstanding may be acknowledged
 		reader   *binlog.Reader
 		white    *filter.Filter
 		start    position.Position       // where the stream started; zero before it is known
@@ -260,7 +260,8 @@ var ErrHandOver = errors.New("handed over to another server")
 // drainMost is that moment at most; clients get nothing meanwhile.
 const drainMost = 300 * time.Millisecond
 
-// drain waits until what was handed out is acknowledged, or the moment is over.
+// drain waits until what was handed out is acknowledged, to the end of the
+// transaction that the last batch of a client has cut, or the moment is over.
 func (i *Instance) drain() {
 	i.mu.Lock()
 	i.mu.draining = true
@@ -268,11 +269,11 @@ func (i *Instance) drain() {
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for end := time.Now().Add(drainMost); time.Now().Before(end); <-tick.C {
-		outstanding := 0
+		due := false
 		for _, c := range i.store.Stats().Clients {
-			outstanding += c.Outstanding
+			due = due || c.Outstanding > 0 || c.Cut
 		}
-		if outstanding == 0 {
+		if !due {
 			return
 		}
 	}

@@ -142,7 +142,7 @@ func (s *Session) Get(ctx context.Context, size int, wait time.Duration) (*store
 		return nil, err
 	}
 	if !s.open() {
-		return nil, ErrNotRunning
+		return s.finish(ctx)
 	}
 	began := time.Now()
 	for {
@@ -153,7 +153,7 @@ func (s *Session) Get(ctx context.Context, size int, wait time.Duration) (*store
 			if b.ID > 0 {
 				_ = s.i.store.Rollback(s.id, b.ID)
 			}
-			return nil, ErrNotRunning
+			return s.finish(ctx)
 		}
 		if !errors.Is(err, store.ErrNoClient) {
 			return b, err
@@ -175,6 +175,33 @@ func (s *Session) Get(ctx context.Context, size int, wait time.Duration) (*store
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
+	}
+}
+
+// finish hands out the rest of a transaction, so that a hand-over cuts none.
+func (s *Session) finish(ctx context.Context) (*store.Batch, error) {
+	if !s.holds() {
+		return nil, ErrNotRunning
+	}
+	b, err := s.i.store.Finish(s.id)
+	if err != nil || !s.holds() {
+		if err == nil {
+			b.Release()
+		}
+		return nil, ErrNotRunning
+	}
+	if b.ID > 0 {
+		return b, nil
+	}
+	if !s.i.store.Stats().Clients[s.id].Cut {
+		return nil, ErrNotRunning
+	}
+	const look = 5 * time.Millisecond // the rest is not here yet
+	select {
+	case <-time.After(look):
+		return b, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
 	}
 }
 

@@ -155,7 +155,11 @@ func (s *Store) waitLocked(ctx context.Context, c *client, need int64, wait time
 
 // takeLocked picks entries by Canal's size rule, notes the batch, and makes runs
 // of the entries' bytes.
-func (s *Store) takeLocked(c *client, size int) *Batch {
+func (s *Store) takeLocked(c *client, size int) *Batch { return s.pickLocked(c, size, false) }
+
+// pickLocked takes entries up to a size, or, to finish a transaction, up to its
+// end whatever the size.
+func (s *Store) pickLocked(c *client, size int, finish bool) *Batch {
 	if c.get == s.mu.put {
 		return NewBatch(NoBatch, nil, 0, nil)
 	}
@@ -176,7 +180,7 @@ func (s *Store) takeLocked(c *client, size int) *Batch {
 			if s.cfg.ItemMode {
 				full = n-c.get >= int64(size)
 			}
-			if full || framed+int64(it.FramedLen()) > s.cfg.MaxReply {
+			if full && !finish || framed+int64(it.FramedLen()) > s.cfg.MaxReply {
 				break
 			}
 			if s.cfg.IsolateDDL && it.Event.IsDDL() {
@@ -186,7 +190,8 @@ func (s *Store) takeLocked(c *client, size int) *Batch {
 		sum += int64(it.Len())
 		s.mu.rows.Get += int64(it.Rows)
 		framed += int64(it.FramedLen())
-		if p, ok := ackPoint(it); ok {
+		p, ok := ackPoint(it)
+		if b.cut = !ok; ok {
 			b.point, b.hasPoint = p, true
 		}
 		switch {
@@ -202,7 +207,7 @@ func (s *Store) takeLocked(c *client, size int) *Batch {
 			held = append(held, sl.Segment)
 		}
 		last = sl
-		if s.cfg.IsolateDDL && it.Event.IsDDL() {
+		if s.cfg.IsolateDDL && it.Event.IsDDL() || finish && ok {
 			n++
 			break
 		}
@@ -220,6 +225,30 @@ func (s *Store) takeLocked(c *client, size int) *Batch {
 			seg.Release(1)
 		}
 	})
+}
+
+// Finish hands out the rest of the transaction that the client's last batch has
+// cut, as far as it is here. It is no batch when none was cut.
+func (s *Store) Finish(id meta.ClientID) (*Batch, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, err := s.enterLocked(id)
+	if err != nil {
+		return nil, err
+	}
+	defer s.leaveLocked(c)
+	if !c.cut() {
+		return NewBatch(NoBatch, nil, 0, nil), nil
+	}
+	return s.pickLocked(c, 0, true), nil
+}
+
+// cut tells whether what the client has been handed out ends within a transaction.
+func (c *client) cut() bool {
+	if n := len(c.batches); n > 0 {
+		return c.batches[n-1].cut
+	}
+	return c.ackCut
 }
 
 // ackPoint tells whether a cursor may stand at the item. In GTID mode a begin
@@ -250,6 +279,7 @@ func (s *Store) Ack(id meta.ClientID, batchID int64) (p position.Position, ok bo
 	}
 	b := c.batches[0]
 	c.batches = c.batches[1:]
+	c.ackCut = b.cut
 	lastItem := s.slotLocked(b.end - 1).Item()
 	c.mark, c.markIncluded, c.skipping = MarkOf(lastItem), true, false
 	s.markLocked(&s.mu.marks.Ack, c.ack, b.end)
@@ -381,6 +411,7 @@ type Stats struct {
 type ClientStats struct {
 	Unread      int64 // entries not handed out
 	Outstanding int   // batches
+	Cut         bool  // the last batch ends within a transaction
 	AckedRows   int64
 	Active      time.Time // last call
 	Rollbacks   int64     // that gave batches back
@@ -404,7 +435,7 @@ func (s *Store) Stats() Stats {
 	}
 	for id, c := range s.mu.clients {
 		cs := ClientStats{
-			Unread: s.mu.put - c.get, Outstanding: len(c.batches), AckedRows: c.ackRows, Active: c.active,
+			Unread: s.mu.put - c.get, Outstanding: len(c.batches), Cut: c.cut(), AckedRows: c.ackRows, Active: c.active,
 			Rollbacks: c.rollbacks, AgainRows: c.againRows,
 		}
 		if c.ack < s.mu.put {

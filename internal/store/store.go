@@ -126,7 +126,8 @@ type client struct {
 	skipping           bool // mark may lie ahead of what was put so far
 	waiters            []*waiter
 	active             time.Time
-	calls              int // calls that are running
+	calls              int  // calls that are running
+	ackCut             bool // of the batch that was acknowledged last
 	ackRows            int64
 	rollbacks          int64
 	againRows          int64 // rows that a rollback made to be handed out again
@@ -138,6 +139,7 @@ type batch struct {
 	endBytes int64
 	point    position.Position
 	hasPoint bool
+	cut      bool // its last entry lies within a transaction
 }
 
 type waiter struct {

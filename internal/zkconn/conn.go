@@ -34,6 +34,9 @@ type Config struct {
 	// name nobody, cannot share such a tree.
 	Private bool
 	TLS     *tls.Config // nil speaks plain
+	// ReadOnly writes nothing, not even the node of the session: no change can be
+	// made in it.
+	ReadOnly bool
 	// SessionFile keeps the session's id and password; empty keeps nothing.
 	SessionFile string
 	// WaitLog is the pause between two lines about waiting for ZooKeeper; 10 s.
@@ -204,7 +207,7 @@ func (c *Conn) follow(ctx context.Context, lib *zk.Conn) error {
 		}
 		c.authenticated = true
 	}
-	if !c.rooted {
+	if !c.rooted && !c.cfg.ReadOnly {
 		// The first also makes the chroot.
 		path := c.full(SessionPath(n.ID))
 		if err := c.makeParents(ctx, path); err != nil {

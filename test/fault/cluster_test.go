@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -30,18 +31,19 @@ const clusterRunning = "/otter/canal/destinations/kill/running"
 // clusterScene is two canalds in front of one source, with a writer, a client
 // that follows the running node, and a witness who asks both all the time.
 type clusterScene struct {
-	t       *testing.T
-	s       *harness.Server
-	z       *harness.ZooKeeper
-	zk      *zkconn.Conn
-	servers []*harness.Canald
-	proxies []*harness.Proxy // of each server, before ZooKeeper; with one ZooKeeper only
-	reader  *killReader
-	written atomic.Int64
-	writer  chan error
-	read    chan error
-	stop    context.CancelFunc // ends the writer
-	witness witness
+	t         *testing.T
+	s         *harness.Server
+	z         *harness.ZooKeeper
+	zk        *zkconn.Conn
+	servers   []*harness.Canald
+	proxies   []*harness.Proxy // of each server, before ZooKeeper; with one ZooKeeper only
+	reader    *killReader
+	written   atomic.Int64
+	writer    chan error
+	read      chan error
+	stop      context.CancelFunc // ends the writer
+	witness   witness
+	elsewhere atomic.Value // the address that the client is told when the tree is not asked any more
 }
 
 // witness notes which server answered when.
@@ -148,6 +150,9 @@ func startCluster(t *testing.T, timeout time.Duration, zookeepers int) *clusterS
 
 // owner is the address in the running node; empty when there is none.
 func (c *clusterScene) owner() string {
+	if addr, ok := c.elsewhere.Load().(string); ok {
+		return addr
+	}
 	n, err := c.zk.Get(context.Background(), clusterRunning)
 	if err != nil {
 		return ""
@@ -414,6 +419,13 @@ func TestClusterWithoutZooKeeper(t *testing.T) {
 	if err := conn.Subscribe(t.Context(), ""); err == nil || !strings.Contains(err.Error(), "destination:kill should start first") {
 		t.Errorf("subscribe: %v", err)
 	}
+	(&clusterScene{t: t, servers: []*harness.Canald{c}}).await("the port for health is open", 5*time.Second, func() bool {
+		conn, err := net.Dial("tcp", c.Metrics)
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	})
 	if code, text := get(t, c, "/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(text, "ZooKeeper") {
 		t.Errorf("/readyz: %d %s", code, text)
 	}
@@ -540,6 +552,10 @@ func TestClusterBesideJava(t *testing.T) {
 	time.Sleep(time.Second)
 	if owner() != `{"active":true,"address":"`+javaAddress+`"}` {
 		t.Fatalf("the owner is %s", owner())
+	}
+	look := &clusterScene{t: t, z: z}
+	if d := look.status().Destinations[0]; d.Owner != javaAddress || d.OwnerKind != "java" || d.State != "running" || len(d.Members) != 2 {
+		t.Errorf("status of Java's destination: %+v", d)
 	}
 	order := func(address string) {
 		t.Helper()

@@ -127,16 +127,30 @@ cd "$BIN" || exit 1
 echo "LOG CONFIGURATION : built in"
 echo "canal conf : $conf"
 echo "CLASSPATH :$BIN/canald"
+# The server, and a shell that waits for its end: in a cluster a process that has
+# died keeps nothing from the other servers. An orderly end leaves no session.
 trap '' HUP
-env "$@" </dev/null >>"$stdout" 2>&1 &
-pid=$!
+(
+	env "$@" </dev/null >>"$stdout" 2>&1 &
+	pid=$!
+	echo "$pid" >"$pid_file.new" && mv -f "$pid_file.new" "$pid_file"
+	exec <"/dev/null" >>"$stdout" 2>&1
+	wait "$pid"
+	if [ -f "$BASE/logs/zookeeper.session" ]; then
+		"$BIN/canald" --home="$BASE" cluster close-session
+	fi
+) &
+watcher=$!
 trap - HUP
-echo "$pid" >"$pid_file"
+nap=0.1
+sleep $nap 2>/dev/null || nap=1
+while [ ! -f "$pid_file" ] && kill -0 "$watcher" 2>/dev/null; do
+	sleep $nap
+done
+read -r pid <"$pid_file" || fail "$pid_file cannot be written"
 echo "cd to $caller for continue"
 cd "$caller" || exit 1
 
-nap=0.1
-sleep $nap 2>/dev/null || nap=1
 end=$(($(date +%s) + START_WAIT_SECONDS))
 while here "$pid"; do
 	if behind "$log" "$log_size" | grep -q 'the canal server is running now' || [ "$(date +%s)" -ge $end ]; then
