@@ -447,7 +447,11 @@ func get(t *testing.T, c *harness.Canald, path string) (code int, body string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// The port for health opens a moment after the one for clients.
 	resp, err := http.DefaultClient.Do(req)
+	for end := time.Now().Add(10 * time.Second); err != nil && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		resp, err = http.DefaultClient.Do(req)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
