@@ -168,7 +168,8 @@ func TestCanalNames(t *testing.T) {
 		"canal_instance_ack_delay" + d + "}":               5000,
 		"canal_ack_lag_seconds" + d + `,client_id="1001"}`: 8,
 	} {
-		if got := series(t, text, sample); got < want || got > want+2000 {
+		// A clock may be set back a little while the test runs.
+		if got := series(t, text, sample); got < 0.99*want || got > want+2000 {
 			t.Errorf("%s: %v, want %v", sample, got, want)
 		}
 	}
