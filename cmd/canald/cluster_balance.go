@@ -45,20 +45,13 @@ func rebalanceCommand(tree *treeOptions) *cobra.Command {
 
 // readShares reads who runs what, and what the configuration says of it.
 func readShares(ctx context.Context, conn *zkconn.Conn, cfg *config.Config) ([]election.Share, error) {
-	drained, err := election.Drained(ctx, conn)
+	all, drained, err := lookAll(ctx, conn)
 	if err != nil {
-		return nil, fmt.Errorf("drained servers: %w", err)
-	}
-	names, err := election.Destinations(ctx, conn)
-	if err != nil {
-		return nil, fmt.Errorf("destinations: %w", err)
+		return nil, err
 	}
 	var shares []election.Share
-	for _, name := range names {
-		l, err := election.Look(ctx, conn, name)
-		if err != nil {
-			return nil, fmt.Errorf("destination %s: %w", name, err)
-		}
+	for _, l := range all {
+		name := l.Destination
 		if !l.Running || l.Owner == "" {
 			continue
 		}

@@ -196,26 +196,38 @@ func (o *ordered) emptied(ctx context.Context, conn *zkconn.Conn, w io.Writer, s
 // kept lists the destinations that nobody but the drained server can run. It is
 // done when the server runs nothing else.
 func kept(ctx context.Context, conn *zkconn.Conn, server string) (stay []string, done bool, err error) {
-	drained, err := election.Drained(ctx, conn)
-	if err != nil {
-		return nil, false, err
-	}
-	names, err := election.Destinations(ctx, conn)
+	all, drained, err := lookAll(ctx, conn)
 	if err != nil {
 		return nil, false, err
 	}
 	done = true
-	for _, name := range names {
-		s, err := election.Look(ctx, conn, name)
+	for _, s := range all {
 		switch {
-		case err != nil:
-			return nil, false, err
 		case !s.Running || s.Owner != server:
 		case s.Successors(drained) == 0:
-			stay = append(stay, name)
+			stay = append(stay, s.Destination)
 		default:
 			done = false
 		}
 	}
 	return stay, done, nil
+}
+
+// lookAll reads how all elections stand, and the servers that are to run nothing.
+func lookAll(ctx context.Context, conn *zkconn.Conn) (all []election.Standing, drained []string, err error) {
+	if drained, err = election.Drained(ctx, conn); err != nil {
+		return nil, nil, fmt.Errorf("drained servers: %w", err)
+	}
+	names, err := election.Destinations(ctx, conn)
+	if err != nil {
+		return nil, nil, fmt.Errorf("destinations: %w", err)
+	}
+	for _, name := range names {
+		s, err := election.Look(ctx, conn, name)
+		if err != nil {
+			return nil, nil, fmt.Errorf("destination %s: %w", name, err)
+		}
+		all = append(all, s)
+	}
+	return all, drained, nil
 }

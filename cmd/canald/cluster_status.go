@@ -101,9 +101,9 @@ func kind(canald bool) string {
 
 func readCluster(ctx context.Context, conn *zkconn.Conn) (*clusterStatus, error) {
 	s := &clusterStatus{Destinations: []destinationStatus{}, Servers: []serverStatus{}}
-	names, err := election.Destinations(ctx, conn)
+	all, drained, err := lookAll(ctx, conn)
 	if err != nil {
-		return nil, fmt.Errorf("destinations: %w", err)
+		return nil, err
 	}
 	servers := map[string]*serverStatus{}
 	server := func(address string, canald bool) *serverStatus {
@@ -119,11 +119,7 @@ func readCluster(ctx context.Context, conn *zkconn.Conn) (*clusterStatus, error)
 	for _, m := range registered {
 		server(m.Address, m.Canald).Registered = true
 	}
-	for _, name := range names {
-		l, err := election.Look(ctx, conn, name)
-		if err != nil {
-			return nil, fmt.Errorf("destination %s: %w", name, err)
-		}
+	for _, l := range all {
 		d := describeStanding(l)
 		for _, m := range l.Members {
 			server(m.Address, m.Canald).MemberOf++
@@ -135,10 +131,6 @@ func readCluster(ctx context.Context, conn *zkconn.Conn) (*clusterStatus, error)
 			d.Problem = err.Error()
 		}
 		s.Destinations = append(s.Destinations, d)
-	}
-	drained, err := election.Drained(ctx, conn)
-	if err != nil {
-		return nil, fmt.Errorf("drained servers: %w", err)
 	}
 	for _, address := range drained {
 		server(address, true).Drained = true

@@ -132,9 +132,14 @@ func parsePlace(text string) (p position.Position, after func(position.Position)
 	return p, func(x position.Position) bool { return position.Compare(x, p) > 0 }, nil
 }
 
-func listTables(w io.Writer, h *history.History) error {
+func sortedNames(h *history.History) []schema.Name {
 	names := h.Names()
 	slices.SortFunc(names, func(a, b schema.Name) int { return strings.Compare(a.Schema+"."+a.Table, b.Schema+"."+b.Table) })
+	return names
+}
+
+func listTables(w io.Writer, h *history.History) error {
+	names := sortedNames(h)
 	out := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	for _, n := range names {
 		k := h.Get(n)
@@ -203,8 +208,7 @@ func diffTables(ctx context.Context, w io.Writer, h *history.History, source bin
 		differs = true
 		_, _ = fmt.Fprintf(w, format+"\n", args...)
 	}
-	names := h.Names()
-	slices.SortFunc(names, func(a, b schema.Name) int { return strings.Compare(a.Schema+"."+a.Table, b.Schema+"."+b.Table) })
+	names := sortedNames(h)
 	for _, n := range names {
 		k := h.Get(n)
 		if k == nil {
@@ -250,8 +254,11 @@ func setTable(w io.Writer, h *history.History, table, file, at string) error {
 		return err
 	}
 	p, _, err := parsePlace(at)
-	if err != nil || p.File == "" {
-		return fmt.Errorf("--at: file:offset is needed, as the instance's error names it: %w", errors.Join(err, errors.ErrUnsupported))
+	if err != nil {
+		return fmt.Errorf("--at: %w", err)
+	}
+	if p.File == "" {
+		return errors.New("--at: file:offset is needed, as the instance's error names it")
 	}
 	in := os.Stdin
 	if file != "-" {

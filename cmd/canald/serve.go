@@ -179,7 +179,7 @@ func newHost(cfg *config.Config, logs *logging.Logs, log *zap.Logger, joined fun
 			keeper = meta.WithHistory(keeper, logs.Meta(name))
 		}
 		ic := instanceConfig(in)
-		if ic.Elected = lease != nil; ic.Elected {
+		if lease != nil {
 			ic.Shared = joined().structures(name, lease.Session(), log)
 		}
 		return instance.New(ic, keeper, log)

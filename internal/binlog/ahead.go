@@ -55,8 +55,7 @@ func (s *stream) before(ctx context.Context, at position.Position, now *history.
 	if !changed {
 		return now.Table, false, nil
 	}
-	cs := entry.Collations{Charsets: s.r.facts.charsets, Widths: s.r.facts.widths, MariaDB: s.r.meta.maria}
-	t = entry.Complete(t, tm, o, cs)
+	t = entry.Complete(t, tm, o, s.r.facts.collations)
 	if entry.Fit(t, tm, o) != nil {
 		return nil, true, nil
 	}
@@ -80,9 +79,10 @@ func (r *Reader) ahead(ctx context.Context, from, to position.Position) (*scan, 
 	cfg := r.cfg
 	cfg.Counters = nil // it is no progress
 	// The files are numbered; to list them takes a right that a replica need not have.
-	for file := have.to.File; position.CompareFiles(file, to.File) <= 0 && !have.full; file = position.NextFile(file) {
-		err := walk(ctx, cfg, file, func(h event.Header, b []byte) (bool, error) {
-			at := position.Position{File: file, Offset: uint64(h.Start())}
+	start := have.to
+	for position.CompareFiles(start.File, to.File) <= 0 && !have.full {
+		err := walkFrom(ctx, cfg, start, func(h event.Header, b []byte) (bool, error) {
+			at := position.Position{File: start.File, Offset: uint64(h.Start())}
 			if h.LogPos == 0 || position.Compare(at, have.to) < 0 {
 				return true, nil
 			}
@@ -99,6 +99,7 @@ func (r *Reader) ahead(ctx context.Context, from, to position.Position) (*scan, 
 			*have = scan{}
 			return nil, err
 		}
+		start = position.Position{File: position.NextFile(start.File), Offset: firstOffset}
 	}
 	have.to = to
 	return have, nil
@@ -135,7 +136,7 @@ func (r *Reader) session(q *event.Query, sql []byte) ([]byte, ddl.Mode, *render.
 		ANSIQuotes: session.SQLMode&event.ModeANSIQuotes != 0, NoBackslashEscapes: session.SQLMode&event.ModeNoBackslashEscapes != 0,
 		MariaDB: r.meta.maria, LowerNames: r.facts.fold,
 	}
-	cs := r.facts.charsets[uint64(session.Collation)]
+	cs := r.facts.collations.Charsets[uint64(session.Collation)]
 	if cs == nil || isASCII(sql) {
 		return sql, mode, cs
 	}

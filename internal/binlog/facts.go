@@ -8,21 +8,20 @@ import (
 
 	"github.com/go-mysql-org/go-mysql/mysql"
 
+	"github.com/canald/canald/internal/entry"
 	"github.com/canald/canald/internal/render"
 )
 
 // facts are what a source says of itself that decides how its binlog is read.
 type facts struct {
-	id   string // tells this source from another one
-	fold bool   // names of tables that differ in case only are equal
-	// charsets and widths belong to the ids of collations.
-	charsets map[uint64]*render.Charset
-	widths   map[uint64]int // most bytes of a character
+	id         string // tells this source from another one
+	fold       bool   // names of tables that differ in case only are equal
+	collations entry.Collations
 }
 
 // facts asks the source.
 func (s *session) facts(ctx context.Context, addr string) (facts, error) {
-	f := facts{charsets: map[uint64]*render.Charset{}, widths: map[uint64]int{}}
+	f := facts{collations: entry.Collations{Charsets: map[uint64]*render.Charset{}, Widths: map[uint64]int{}, MariaDB: s.maria}}
 	uuid, found, err := s.variable(ctx, "server_uuid")
 	if err != nil {
 		return f, err
@@ -66,7 +65,7 @@ func (s *session) collations(ctx context.Context, f *facts) error {
 			if row[0].Type == mysql.FieldValueTypeSigned {
 				id = uint64(row[0].AsInt64())
 			}
-			f.charsets[id], f.widths[id] = cs, number(row[2])
+			f.collations.Charsets[id], f.collations.Widths[id] = cs, number(row[2])
 			return nil
 		})
 	}

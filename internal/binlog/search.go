@@ -20,16 +20,21 @@ import (
 // walkHeartbeat is how soon a source says that a file has no more events yet.
 const walkHeartbeat = 200 * time.Millisecond
 
-// walk reads a file from its begin and gives its events to f until f wants no
-// more or the file has none. Events are without their checksum.
+// walk is walkFrom from a file's begin.
 func walk(ctx context.Context, cfg Config, file string, f func(h event.Header, b []byte) (more bool, err error)) error {
+	return walkFrom(ctx, cfg, position.Position{File: file, Offset: firstOffset}, f)
+}
+
+// walkFrom reads a file from the begin of an event and gives the events to f until
+// f wants no more or the file has none. Events are without their checksum.
+func walkFrom(ctx context.Context, cfg Config, from position.Position, f func(h event.Header, b []byte) (more bool, err error)) error {
 	cfg.Heartbeat = walkHeartbeat
 	s, err := dial(ctx, cfg)
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	d, err := s.startDump(ctx, cfg, position.Position{File: file, Offset: firstOffset})
+	d, err := s.startDump(ctx, cfg, from)
 	if err != nil {
 		return err
 	}
@@ -37,7 +42,7 @@ func walk(ctx context.Context, cfg Config, file string, f func(h event.Header, b
 	for {
 		raw, err := d.event()
 		if err != nil {
-			return fmt.Errorf("search in %s: %w", file, err)
+			return fmt.Errorf("search in %s: %w", from.File, err)
 		}
 		if cfg.Counters != nil {
 			cfg.Counters.Received.Add(int64(len(raw)))

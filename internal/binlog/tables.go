@@ -43,7 +43,7 @@ func (s *stream) compile(ctx context.Context, h event.Header, m *mapped, tm *eve
 		opts.FullDecimals, opts.MemberNames, opts.StableTypes = s.r.cfg.FullDecimals, s.r.cfg.MemberNames, s.r.cfg.StableTypes
 		opts.WholeJSON = s.r.cfg.WholeJSON
 		if s.r.cfg.ColumnCharsets {
-			opts.Charsets = s.r.facts.charsets
+			opts.Charsets = s.r.facts.collations.Charsets
 		}
 		if s.r.cfg.ShownColumns != nil {
 			opts.Shown = s.r.cfg.ShownColumns(m.name.Schema, m.name.Table)
@@ -82,7 +82,7 @@ func (s *stream) structure(ctx context.Context, h event.Header, name schema.Name
 		if known != nil {
 			before = known.Table
 		}
-		t := entry.Rebuild(name, before, tm, o, entry.Collations{Charsets: s.r.facts.charsets, Widths: s.r.facts.widths, MariaDB: s.r.meta.maria})
+		t := entry.Rebuild(name, before, tm, o, s.r.facts.collations)
 		if err := entry.Fit(t, tm, o); err == nil {
 			return t, s.told(h, t, fromMetadata)
 		}
@@ -123,7 +123,7 @@ func (s *stream) structure(ctx context.Context, h event.Header, name schema.Name
 func (s *stream) held(ctx context.Context, h event.Header, known *history.Known, tm *event.TableMap, o *event.Optional) (*schema.Table, error) {
 	at := s.at(h)
 	unfit := entry.Fit(known.Table, tm, o)
-	if known.Until.IsZero() || position.Compare(at, known.Until) >= 0 || unfit == nil && o.Names != nil {
+	if !known.ReadAfter(at) || unfit == nil && o.Names != nil {
 		return known.Table, unfit
 	}
 	name := zap.String("table", known.Table.Schema+"."+known.Table.Name)
@@ -262,7 +262,7 @@ func (s *stream) restructure(h event.Header, sql []byte, mode ddl.Mode) (altered
 		return nil, nil
 	}
 	s.r.log.Info("statement changes structures", zap.Int("tables", len(changes)), zap.String("table", changes[0].Name.Schema+"."+changes[0].Name.Table), zap.String("at", at.String()))
-	return altered, hist.Record(history.Record{At: at, Sub: s.payload.next, Statement: string(sql[:min(len(sql), mostStatementBytes)]), Changes: changes})
+	return altered, hist.Record(history.Record{At: at, Sub: s.payload.next, Statement: history.Shorten(sql), Changes: changes})
 }
 
 // catalog is the history as a statement at a place may use it. A structure that
@@ -280,16 +280,12 @@ func (c catalog) Table(n schema.Name) (*schema.Table, bool) {
 	k := h.Get(n)
 	switch {
 	case k != nil:
-		later := !k.Until.IsZero() && position.Compare(c.at, k.Until) < 0
-		return k.Table, !later
+		return k.Table, !k.ReadAfter(c.at)
 	case h.Has(n):
 		return nil, false
 	}
 	return nil, h.Complete() == c.r.filterName() && !c.r.skipped(n)
 }
-
-// mostStatementBytes of a statement are kept with what it changed.
-const mostStatementBytes = 8 << 10
 
 // classify tells how clients see a statement, and whether they do.
 func (s *stream) classify(sql []byte, mode ddl.Mode, cs *render.Charset, altered *schema.Name) (_ *entry.Statement, wanted bool) {

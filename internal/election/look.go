@@ -33,6 +33,7 @@ type Standing struct {
 	Next        string // who is to take it from this owner; empty without such an order
 
 	version int32 // of the running node
+	newest  int64 // the epoch of the owner, or of the last one
 }
 
 // Destinations lists the destinations in the tree.
@@ -81,6 +82,7 @@ func Look(ctx context.Context, r Reader, destination string) (Standing, error) {
 		}
 		newest = parseClaim(n.Data).Epoch
 	}
+	s.newest = newest
 	if o.After >= newest {
 		s.Next = o.Server
 	}

@@ -65,15 +65,7 @@ func Move(ctx context.Context, tree Tree, destination, server string) (Standing,
 	if s.Running && s.Owner == server {
 		return s, nil
 	}
-	after := s.Epoch
-	if !s.Running {
-		n, err := tree.Get(ctx, claimPath(destination))
-		if err != nil && !isNoNode(err) {
-			return s, err
-		}
-		after = parseClaim(n.Data).Epoch
-	}
-	raw, err := json.Marshal(order{Server: server, After: after})
+	raw, err := json.Marshal(order{Server: server, After: s.newest})
 	if err != nil {
 		return s, err
 	}

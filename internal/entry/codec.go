@@ -194,7 +194,7 @@ func compileColumn(index int, mc event.Column, sc *schema.Column, o Options) col
 		if own := ownCharset(index, o); own != nil {
 			c.charset = own
 		}
-		if c.charset == utf8Charset || c.charset.String() == utf8Charset.String() {
+		if c.charset.String() == utf8Charset.String() {
 			c.value = valueUTF8
 		}
 	}

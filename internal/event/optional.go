@@ -33,12 +33,11 @@ func ParseOptional(m *TableMap) (Optional, error) {
 	var o Optional
 	for rest := m.Optional; len(rest) > 0; {
 		tag := rest[0]
-		size, n := lenenc(rest[1:])
-		if n == 0 || uint64(len(rest)-1-n) < size {
+		value, behind, ok := lenencString(rest[1:])
+		if !ok {
 			return o, fmt.Errorf("optional metadata %d of a table map: %w", tag, ErrShort)
 		}
-		value := rest[1+n : 1+n+int(size)]
-		rest = rest[1+n+int(size):]
+		rest = behind
 		var err error
 		switch tag {
 		case optSignedness:
@@ -103,23 +102,19 @@ func (o *Optional) signedness(columns []Column, bits []byte) error {
 }
 
 func (o *Optional) defaultCharset(columns []Column, b []byte) error {
-	def, n := lenenc(b)
-	if n == 0 {
+	def, b, ok := takeLenenc(b)
+	if !ok {
 		return ErrShort
 	}
-	b = b[n:]
 	other := map[uint64]uint64{}
 	for len(b) > 0 {
-		at, n := lenenc(b)
-		if n == 0 {
+		var at, collation uint64
+		if at, b, ok = takeLenenc(b); !ok {
 			return ErrShort
 		}
-		b = b[n:]
-		collation, n := lenenc(b)
-		if n == 0 {
+		if collation, b, ok = takeLenenc(b); !ok {
 			return ErrShort
 		}
-		b = b[n:]
 		other[at] = collation
 	}
 	o.Collations = make([]uint64, len(columns))
@@ -143,12 +138,10 @@ func (o *Optional) columnCharset(columns []Column, b []byte) error {
 		if !c.Type.isCharacter() {
 			continue
 		}
-		v, n := lenenc(b)
-		if n == 0 {
+		var ok bool
+		if o.Collations[i], b, ok = takeLenenc(b); !ok {
 			return ErrShort
 		}
-		b = b[n:]
-		o.Collations[i] = v
 	}
 	return nil
 }
@@ -174,11 +167,11 @@ func (o *Optional) members(columns []Column, t ColumnType, b []byte) error {
 		if c.Type != t {
 			continue
 		}
-		count, n := lenenc(b)
-		if n == 0 || count > uint64(len(b)) { // a member takes a byte at least
+		count, rest, ok := takeLenenc(b)
+		if !ok || count > uint64(len(b)) { // a member takes a byte at least
 			return ErrShort
 		}
-		b = b[n:]
+		b = rest
 		list := make([][]byte, 0, count)
 		for range count {
 			s, rest, ok := lenencString(b)
@@ -195,27 +188,32 @@ func (o *Optional) members(columns []Column, t ColumnType, b []byte) error {
 func (o *Optional) key(columns int, b []byte, prefixes bool) error {
 	o.Key = make([]bool, columns)
 	for len(b) > 0 {
-		at, n := lenenc(b)
-		if n == 0 || at >= uint64(columns) {
+		at, rest, ok := takeLenenc(b)
+		if !ok || at >= uint64(columns) {
 			return ErrShort
 		}
-		b = b[n:]
+		b = rest
 		o.Key[at] = true
 		if !prefixes {
 			continue
 		}
-		if _, n = lenenc(b); n == 0 {
+		if _, b, ok = takeLenenc(b); !ok {
 			return ErrShort
 		}
-		b = b[n:]
 	}
 	return nil
 }
 
+// takeLenenc reads a number and returns what stands behind it.
+func takeLenenc(b []byte) (v uint64, rest []byte, ok bool) {
+	v, n := lenenc(b)
+	return v, b[n:], n > 0
+}
+
 func lenencString(b []byte) (s, rest []byte, ok bool) {
-	size, n := lenenc(b)
-	if n == 0 || uint64(len(b)-n) < size {
+	size, rest, ok := takeLenenc(b)
+	if !ok || uint64(len(rest)) < size {
 		return nil, b, false
 	}
-	return b[n : n+int(size)], b[n+int(size):], true
+	return rest[:size], rest[size:], true
 }

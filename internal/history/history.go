@@ -38,6 +38,12 @@ type Known struct {
 	Since position.Position
 }
 
+// ReadAfter tells whether the structure was read from the source when its binlog
+// had gone on beyond a place already.
+func (k *Known) ReadAfter(p position.Position) bool {
+	return !k.Until.IsZero() && position.Compare(p, k.Until) < 0
+}
+
 // Change is what a statement did to one table. A nil side says that there was no
 // such table, as far as is known.
 type Change struct {
@@ -49,7 +55,7 @@ type Change struct {
 type Record struct {
 	At        position.Position // where its event starts
 	Sub       uint32            // number of the event within its payload
-	Statement string            // shortened when it is long
+	Statement string            // see Shorten
 	Source    string            `json:",omitempty"` // see Begin; only in what is shared
 	Changes   []Change
 }
@@ -61,8 +67,7 @@ type History struct {
 	keep   Keep
 	fold   bool
 	tables map[schema.Name]*slot
-	size   int // of records
-	newest int64
+	size   int    // of records
 	seen   string // the last binlog file that was begun
 	whole  string // see Complete
 	set    map[schema.Name]Setting
@@ -93,6 +98,15 @@ const FileName = "structures.db"
 
 // mostStatementBytes is kept of a statement's text.
 const mostStatementBytes = 4 << 10
+
+// Shorten is as much of a statement's text as a record keeps.
+func Shorten(sql []byte) string {
+	if len(sql) <= mostStatementBytes {
+		return string(sql)
+	}
+	const more = " …"
+	return strings.ToValidUTF8(string(sql[:mostStatementBytes-len(more)]), "") + more
+}
 
 // Names of the file's buckets and of single values in the first one.
 var (
@@ -160,8 +174,15 @@ const (
 	lockWithin = 5 * time.Second
 )
 
-// update runs a transaction that is on disk when it returns.
+// update runs a transaction that is on disk when it returns. Its errors say what they are about.
 func (h *History) update(do func(tx *bolt.Tx) error) error {
+	if err := h.write(do); err != nil {
+		return fmt.Errorf("structure history: %w", err)
+	}
+	return nil
+}
+
+func (h *History) write(do func(tx *bolt.Tx) error) error {
 	if h.held != nil {
 		return h.held.Update(do)
 	}
@@ -220,20 +241,13 @@ func whole(db *bolt.DB, path string) error {
 // load reads the structures in force.
 func (h *History) load() error {
 	clear(h.tables)
-	h.size, h.newest, h.seen, h.whole = 0, 0, "", ""
+	h.size, h.seen, h.whole = 0, "", ""
 	return h.view(func(tx *bolt.Tx) error {
 		if b := tx.Bucket(bucketState); b != nil {
 			h.seen, h.whole = string(b.Get(keySeen)), string(b.Get(keyWhole))
 		}
 		if b := tx.Bucket(bucketRecords); b != nil {
 			h.size = b.Stats().KeyN
-			if _, raw := b.Cursor().Last(); raw != nil {
-				var r Record
-				if err := json.Unmarshal(raw, &r); err != nil {
-					return fmt.Errorf("last statement: %w", err)
-				}
-				h.newest = r.At.Timestamp
-			}
 		}
 		if err := h.loadSettings(tx); err != nil {
 			return err
@@ -306,18 +320,22 @@ func (h *History) Complete() string { return h.whole }
 
 // SetComplete notes that the structures of all tables that a filter lets pass are known.
 func (h *History) SetComplete(filter string) error {
-	err := h.update(func(tx *bolt.Tx) error {
+	if err := h.putState(keyWhole, filter); err != nil {
+		return err
+	}
+	h.whole = filter
+	return nil
+}
+
+// putState writes a single value.
+func (h *History) putState(key []byte, value string) error {
+	return h.update(func(tx *bolt.Tx) error {
 		state, err := tx.CreateBucketIfNotExists(bucketState)
 		if err != nil {
 			return err
 		}
-		return state.Put(keyWhole, []byte(filter))
+		return state.Put(key, []byte(value))
 	})
-	if err != nil {
-		return fmt.Errorf("structure history: %w", err)
-	}
-	h.whole = filter
-	return nil
 }
 
 // Tables lists the tables of a schema whose structure is known.
@@ -351,27 +369,8 @@ func (h *History) Learn(tables []*schema.Table, until position.Position) error {
 	for _, t := range tables {
 		changes = append(changes, Change{Name: schema.Name{Schema: t.Schema, Table: t.Name}, After: &Known{Table: t, Until: until}})
 	}
-	err := h.update(func(tx *bolt.Tx) error { return h.put(tx, changes) })
-	if err != nil {
-		return fmt.Errorf("structure history: %w", err)
-	}
-	h.apply(changes)
-	return nil
-}
-
-// Forget makes the structures of tables unknown, without a statement that says so.
-func (h *History) Forget(names []schema.Name) error {
-	var changes []Change
-	for _, n := range names {
-		if h.Get(n) != nil {
-			changes = append(changes, Change{Name: n, After: &Known{}})
-		}
-	}
-	if len(changes) == 0 {
-		return nil
-	}
 	if err := h.update(func(tx *bolt.Tx) error { return h.put(tx, changes) }); err != nil {
-		return fmt.Errorf("structure history: %w", err)
+		return err
 	}
 	h.apply(changes)
 	return nil

@@ -178,7 +178,6 @@ func TestNothingChanged(t *testing.T) {
 	if _, err := os.Stat(path); !os.IsNotExist(err) {
 		t.Errorf("a file was written: %v", err)
 	}
-	must(t, h.Forget([]schema.Name{name("a")}))
 	must(t, h.Learn(nil, at(1, 1)))
 	if _, err := os.Stat(path); !os.IsNotExist(err) {
 		t.Errorf("a file was written: %v", err)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -22,9 +21,7 @@ func (h *History) Record(r Record) error {
 	if len(r.Changes) == 0 {
 		return nil
 	}
-	if len(r.Statement) > mostStatementBytes {
-		r.Statement = strings.ToValidUTF8(r.Statement[:mostStatementBytes], "") + " …"
-	}
+	r.Statement = Shorten([]byte(r.Statement))
 	for i := range r.Changes {
 		r.Changes[i].Before = h.state(r.Changes[i].Name)
 		if k := r.Changes[i].After; k != nil {
@@ -57,10 +54,9 @@ func (h *History) Record(r Record) error {
 		return h.put(tx, r.Changes)
 	})
 	if err != nil {
-		return fmt.Errorf("structure history: %w", err)
+		return err
 	}
 	h.size += 1 - dropped
-	h.newest = r.At.Timestamp
 	h.apply(r.Changes)
 	return nil
 }
@@ -138,7 +134,7 @@ func (h *History) Begin(source string, from position.Position) (Rewound, error) 
 		return h.rewind(tx, &w, from)
 	})
 	if err != nil {
-		return w, fmt.Errorf("structure history: %w", err)
+		return w, err
 	}
 	return w, h.See(from.File)
 }
@@ -191,10 +187,7 @@ func behind(r *Record, from position.Position, moved bool) bool {
 
 // Reset forgets everything.
 func (h *History) Reset() error {
-	if err := h.update(h.reset); err != nil {
-		return fmt.Errorf("structure history: %w", err)
-	}
-	return nil
+	return h.update(h.reset)
 }
 
 func (h *History) reset(tx *bolt.Tx) error {
@@ -204,7 +197,7 @@ func (h *History) reset(tx *bolt.Tx) error {
 		}
 	}
 	clear(h.tables)
-	h.size, h.newest, h.seen, h.whole = 0, 0, "", ""
+	h.size, h.seen, h.whole = 0, "", ""
 	if state := tx.Bucket(bucketState); state != nil {
 		return errors.Join(state.Delete(keySeen), state.Delete(keyWhole))
 	}
@@ -217,15 +210,8 @@ func (h *History) See(file string) error {
 	if file == "" || file == h.seen || h.seen != "" && position.CompareFiles(file, h.seen) < 0 {
 		return nil
 	}
-	err := h.update(func(tx *bolt.Tx) error {
-		state, err := tx.CreateBucketIfNotExists(bucketState)
-		if err != nil {
-			return err
-		}
-		return state.Put(keySeen, []byte(file))
-	})
-	if err != nil {
-		return fmt.Errorf("structure history: %w", err)
+	if err := h.putState(keySeen, file); err != nil {
+		return err
 	}
 	h.seen = file
 	return nil

@@ -33,7 +33,7 @@ func (h *History) Set(s Setting) error {
 		return b.Put(tableKey(n), raw)
 	})
 	if err != nil {
-		return fmt.Errorf("structure history: %w", err)
+		return err
 	}
 	if h.set == nil {
 		h.set = map[schema.Name]Setting{}

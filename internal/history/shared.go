@@ -69,7 +69,7 @@ func (h *History) Adopt(from position.Position) (int, error) {
 		return 0, nil
 	}
 	if err := h.update(func(tx *bolt.Tx) error { return h.put(tx, back) }); err != nil {
-		return 0, fmt.Errorf("structure history: %w", err)
+		return 0, err
 	}
 	h.apply(back)
 	return len(records), nil

@@ -49,10 +49,9 @@ type Config struct {
 
 	HistoryFile string // of structures; empty keeps them for the instance's life only
 	HistoryKeep history.Keep
-	// Elected says that another server may have run the destination before: what
-	// was kept of structures then lacks statements, so it begins anew.
-	Elected bool
-	// Shared keeps structures for the next server that runs the destination; nil for nobody.
+	// Shared keeps structures for the next server that runs the destination; nil for
+	// nobody. Where there is one, another server may have run it before: what was
+	// kept of structures then lacks statements, so it begins anew.
 	Shared history.Shared
 
 	TransactionSize int           // entries of one flush group at most; 1024
@@ -194,7 +193,7 @@ func (i *Instance) Run(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = structures.Close() }() // everything is on disk already
-	if i.cfg.Elected {
+	if i.cfg.Shared != nil {
 		if err := structures.Reset(); err != nil {
 			return err
 		}
