@@ -45,7 +45,7 @@ type ZooKeeper struct {
 	right  Right
 	recall *Recall
 	log    *zap.Logger
-	root   int64 // the epoch of the destination's node; 0 when there was none
+	root   origin // of the destination's node; zero when there was none
 	known  map[ClientID]*savedClient
 	start  []byte
 }
@@ -65,9 +65,16 @@ type Recall struct {
 }
 
 type recalled struct {
-	root  int64
+	root  origin
 	state State
 }
+
+// origin tells a node from another one that was made in its place. The number of
+// the transaction alone does not: once ZooKeeper has lost its data, the node is
+// often made by the same number again.
+type origin struct{ epoch, made int64 }
+
+func originOf(n zkconn.Node) origin { return origin{n.Epoch, n.Made} }
 
 // NewZooKeeper makes a keeper for the time of a lease.
 func NewZooKeeper(tree Tree, right Right, recall *Recall, log *zap.Logger) *ZooKeeper {
@@ -89,8 +96,8 @@ func (z *ZooKeeper) Load(ctx context.Context, destination string) (State, error)
 	if err != nil && !errors.Is(err, zkconn.ErrNoNode) {
 		return state, fmt.Errorf("node %s: %w", dir, err)
 	}
-	z.root = root.Epoch
-	if lost, ok := z.recall.lost(destination, root.Epoch); ok {
+	z.root = originOf(root)
+	if lost, ok := z.recall.lost(destination, z.root); ok {
 		z.log.Error("ZooKeeper has lost its data: writing the cursors again that this process saved last", zap.Int("clients", len(lost.Clients)))
 		return lost, z.Save(ctx, lost)
 	}
@@ -225,9 +232,9 @@ func (z *ZooKeeper) Save(ctx context.Context, s State) error {
 		}
 		delete(z.known, id)
 	}
-	if z.root == 0 {
+	if z.root == (origin{}) {
 		if n, err := z.tree.Get(ctx, dir); err == nil {
-			z.root = n.Epoch
+			z.root = originOf(n)
 		}
 	}
 	z.recall.keep(z.root, s)
@@ -368,14 +375,14 @@ func (z *ZooKeeper) removeClient(ctx context.Context, own string) error {
 }
 
 // lost returns what this process saved, when the tree that it was saved in is gone.
-func (r *Recall) lost(destination string, root int64) (State, bool) {
+func (r *Recall) lost(destination string, root origin) (State, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	was, ok := r.saved[destination]
-	return was.state, ok && was.root != 0 && was.root != root && len(was.state.Clients) > 0
+	return was.state, ok && was.root != (origin{}) && was.root != root && len(was.state.Clients) > 0
 }
 
-func (r *Recall) keep(root int64, s State) {
+func (r *Recall) keep(root origin, s State) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.saved == nil {

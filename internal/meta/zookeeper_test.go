@@ -343,6 +343,25 @@ func TestZooKeeperLost(t *testing.T) {
 			t.Error("the cursor is not in the tree")
 		}
 	})
+	t.Run("lost, and made by the same number again", func(t *testing.T) {
+		recall := &meta.Recall{}
+		tree := newNodes(map[string]string{zkRoot + "/running": ""})
+		if err := meta.NewZooKeeper(tree, r, recall, zap.NewNop()).Save(t.Context(), state); err != nil {
+			t.Fatal(err)
+		}
+		old := tree.m[zkRoot]
+		tree = newNodes(map[string]string{zkRoot + "/running": ""})
+		root := tree.m[zkRoot]
+		if root.Epoch != old.Epoch {
+			t.Fatalf("made by %d, before by %d", root.Epoch, old.Epoch)
+		}
+		root.Made = old.Made + 1
+		tree.m[zkRoot] = root
+		s, err := meta.NewZooKeeper(tree, r, recall, zap.NewNop()).Load(t.Context(), "d")
+		if err != nil || len(s.Clients) != 1 || *s.Clients[0].Cursor != *cursorAt(1364) {
+			t.Errorf("%+v, %v", s, err)
+		}
+	})
 }
 
 func FuzzZooKeeperCursor(f *testing.F) {

@@ -16,10 +16,13 @@ type Node struct {
 	Version int32 // of the data
 	Owner   int64 // the session of an ephemeral node; 0 for others
 	Epoch   int64 // the transaction that made the node (czxid): newer ones are larger
+	// Made is when that was, ms since 1970 by ZooKeeper's clock. An ensemble that
+	// has lost its data counts its transactions anew.
+	Made int64
 }
 
 func node(data []byte, s *zk.Stat) Node {
-	return Node{Exists: true, Data: data, Version: s.Version, Owner: s.EphemeralOwner, Epoch: s.Czxid}
+	return Node{Exists: true, Data: data, Version: s.Version, Owner: s.EphemeralOwner, Epoch: s.Czxid, Made: s.Ctime}
 }
 
 // Get reads a node; ErrNoNode when there is none.
