@@ -26,8 +26,8 @@ type nodes struct {
 
 func newNodes(texts map[string]string) *nodes {
 	n := &nodes{m: map[string]zkconn.Node{}}
-	for path, text := range texts {
-		n.make(path, []byte(text))
+	for _, path := range slices.Sorted(maps.Keys(texts)) { // the same numbers each time
+		n.make(path, []byte(texts[path]))
 	}
 	return n
 }
