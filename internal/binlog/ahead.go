@@ -56,7 +56,7 @@ func (s *stream) before(ctx context.Context, at position.Position, now *history.
 		return now.Table, false, nil
 	}
 	t = entry.Complete(t, tm, o, s.r.facts.collations)
-	if entry.Fit(t, tm, o) != nil {
+	if entry.Fit(t, tm, o, s.r.facts.rowID) != nil {
 		return nil, true, nil
 	}
 	return t, true, nil

@@ -62,11 +62,19 @@ type Config struct {
 	// ShownColumns tells which columns of a table clients get; a nil result means
 	// all of them. It is asked once per table map; nil shows all.
 	ShownColumns func(schema, table string) func(column string) bool
-	// FullDecimals, MemberNames, StableTypes and WholeJSON are entry.Options'; ColumnCharsets
-	// decodes each text column by its own character set, where the binlog tells it.
-	FullDecimals, MemberNames, StableTypes, WholeJSON, ColumnCharsets bool
+	entry.Form
+	// ColumnCharsets decodes each text column by its own character set, where the binlog tells it.
+	ColumnCharsets bool
 	// MariaBegin makes a begin of each MariaDB transaction, for which there is no event.
 	MariaBegin bool
+	// AllStatements hands on, without a kind, statements of which Canal's parser
+	// makes nothing. StatementNames tells the names of those that it cannot parse;
+	// PlainNames takes the quotes off databases' names; StatementTables lists all
+	// tables of a statement in the entry's props.
+	AllStatements, StatementNames, PlainNames, StatementTables bool
+	// XAOnePhase makes a commit of an XA transaction that needed no second phase;
+	// LoadData hands on the text of a LOAD DATA of statement format, without its data.
+	XAOnePhase, LoadData bool
 	// SkipQueries leaves out statements that change rows and what accompanies row
 	// changes as statements (canal.instance.filter.query.dml), SkipDCL statements
 	// without a kind (canal.instance.filter.query.dcl), SkipDDL all statements

@@ -9,7 +9,9 @@ import (
 	"github.com/go-mysql-org/go-mysql/mysql"
 
 	"github.com/canald/canald/internal/entry"
+	"github.com/canald/canald/internal/event"
 	"github.com/canald/canald/internal/render"
+	"github.com/canald/canald/internal/schema"
 )
 
 // facts are what a source says of itself that decides how its binlog is read.
@@ -17,6 +19,8 @@ type facts struct {
 	id         string // tells this source from another one
 	fold       bool   // names of tables that differ in case only are equal
 	collations entry.Collations
+	rds        bool   // an RDS of Alibaba Cloud
+	rowID      string // the name of the key that the source gives a table without one
 }
 
 // facts asks the source.
@@ -38,7 +42,46 @@ func (s *session) facts(ctx context.Context, addr string) (facts, error) {
 		return f, err
 	}
 	f.fold = lower != "" && lower != "0"
+	if _, f.rds, err = s.variable(ctx, `rds\_%`); err != nil {
+		return f, err
+	}
+	_, polarX, err := s.variable(ctx, `polarx\_%`)
+	if err != nil {
+		return f, err
+	}
+	switch {
+	case polarX:
+		f.rowID = "_drds_implicit_id_"
+	case f.rds:
+		f.rowID = "__#alibaba_rds_row_id#__"
+	}
 	return f, s.collations(ctx, &f)
+}
+
+// serviceTables are those of Alibaba Cloud's RDS for its own watch, whose
+// structures nobody can ask for.
+var serviceTables = map[schema.Name]*schema.Table{
+	{Schema: "test", Table: "heartbeat"}: {Columns: []schema.Column{
+		{Name: "id", Type: "smallint(6)", Key: true}, {Name: "ts", Type: "int(11)"},
+	}},
+	{Schema: "mysql", Table: "ha_health_check"}: {Columns: []schema.Column{
+		{Name: "id", Type: "bigint(20)"}, {Name: "type", Type: "char(1)", Key: true},
+	}},
+}
+
+// serviceTable is the structure of such a table; nil for any other.
+func (f *facts) serviceTable(name schema.Name, columns int) *schema.Table {
+	t := serviceTables[schema.Name{Schema: strings.ToLower(name.Schema), Table: strings.ToLower(name.Table)}]
+	if !f.rds || t == nil || columns > len(t.Columns) {
+		return nil
+	}
+	return &schema.Table{Schema: name.Schema, Name: name.Table, Columns: t.Columns[:columns]}
+}
+
+// widths tells whether the source shows integers with a width that nobody asked for.
+func (s *session) widths() bool {
+	major, minor, patch := event.Version(s.version)
+	return s.maria || major < 8 || major == 8 && minor == 0 && patch < 19
 }
 
 // Statements on collations. Newer MariaDBs list the ones of all character sets

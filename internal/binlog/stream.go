@@ -41,8 +41,10 @@ type stream struct {
 	base uint64 // the bits of it that 32 do not hold
 	// fresh is true until something came that lies between transactions or
 	// begins or ends one: rows before that are from the middle of one.
-	fresh   bool
-	payload payloadPlace
+	fresh bool
+	// loadWarned is true once a lost LOAD DATA was warned of.
+	loadWarned bool
+	payload    payloadPlace
 
 	// Not counted yet.
 	received  int64
@@ -229,10 +231,20 @@ func (s *stream) event(ctx context.Context, h event.Header, b []byte) error {
 		return s.accompany(ctx, h, entry.KindRand, b)
 	case event.TypeHeartbeat, event.TypeHeartbeatV2:
 		return s.add(ctx, h, entry.KindHeartbeat, nil, nil, false)
+	case event.TypeExecuteLoadQuery:
+		return s.loadData(ctx, h, b)
+	case event.TypeXAPrepare:
+		x, err := event.ParseXAPrepare(b)
+		if err != nil {
+			return err
+		}
+		if x.OnePhase && s.r.cfg.XAOnePhase {
+			return s.add(ctx, h, entry.KindXAOnePhase, nil, b, true)
+		}
 	case event.TypeIncident:
 		s.r.log.Error("source reports an incident: its binlog may lack changes", zap.String("file", s.file), zap.Uint32("offset", h.Start()))
 	case event.TypeMariaStartEncryption, event.TypeFormatDescription, event.TypeStop, event.TypeIgnorable, event.TypeGTID,
-		event.TypeAnonymousGTID, event.TypeGTIDTagged, event.TypePreviousGTIDs, event.TypeXAPrepare,
+		event.TypeAnonymousGTID, event.TypeGTIDTagged, event.TypePreviousGTIDs,
 		event.TypeMariaGTIDList, event.TypeMariaBinlogCheckpoint:
 	default:
 		if h.Flags&event.FlagIgnorable == 0 && !h.Type.Harmless() {

@@ -2,6 +2,7 @@ package binlog
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -39,9 +40,10 @@ func (s *stream) compile(ctx context.Context, h event.Header, m *mapped, tm *eve
 	var mismatch *entry.MismatchError
 	switch {
 	case err == nil:
-		opts := entry.Options{Charset: s.r.cfg.Charset, MariaDB: s.r.meta.maria, Optional: &o}
-		opts.FullDecimals, opts.MemberNames, opts.StableTypes = s.r.cfg.FullDecimals, s.r.cfg.MemberNames, s.r.cfg.StableTypes
-		opts.WholeJSON = s.r.cfg.WholeJSON
+		opts := entry.Options{
+			Charset: s.r.cfg.Charset, MariaDB: s.r.meta.maria, Optional: &o, Form: s.r.cfg.Form,
+			Widths: s.r.meta.widths(), RowID: s.r.facts.rowID,
+		}
 		if s.r.cfg.ColumnCharsets {
 			opts.Charsets = s.r.facts.collations.Charsets
 		}
@@ -62,10 +64,13 @@ func (s *stream) compile(ctx context.Context, h event.Header, m *mapped, tm *eve
 // statements read so far, the binlog's own metadata, the source as it is now.
 func (s *stream) structure(ctx context.Context, h event.Header, name schema.Name, tm *event.TableMap, o *event.Optional) (*schema.Table, error) {
 	if t := s.r.history.Setting(name, s.at(h)); t != nil {
-		if err := entry.Fit(t, tm, o); err != nil {
+		if err := entry.Fit(t, tm, o, s.r.facts.rowID); err != nil {
 			return nil, fmt.Errorf("the structure that was set by hand: %w", err)
 		}
 		return t, s.told(h, t, byHand)
+	}
+	if t := s.r.facts.serviceTable(name, len(tm.Columns)); t != nil {
+		return t, nil
 	}
 	known := s.r.history.Get(name)
 	var misfit error
@@ -83,7 +88,7 @@ func (s *stream) structure(ctx context.Context, h event.Header, name schema.Name
 			before = known.Table
 		}
 		t := entry.Rebuild(name, before, tm, o, s.r.facts.collations)
-		if err := entry.Fit(t, tm, o); err == nil {
+		if err := entry.Fit(t, tm, o, s.r.facts.rowID); err == nil {
 			return t, s.told(h, t, fromMetadata)
 		}
 	}
@@ -122,7 +127,7 @@ func (s *stream) structure(ctx context.Context, h event.Header, name schema.Name
 // error is a *entry.MismatchError when it was another one.
 func (s *stream) held(ctx context.Context, h event.Header, known *history.Known, tm *event.TableMap, o *event.Optional) (*schema.Table, error) {
 	at := s.at(h)
-	unfit := entry.Fit(known.Table, tm, o)
+	unfit := entry.Fit(known.Table, tm, o, s.r.facts.rowID)
 	if !known.ReadAfter(at) || unfit == nil && o.Names != nil {
 		return known.Table, unfit
 	}
@@ -300,10 +305,22 @@ func (s *stream) classify(sql []byte, mode ddl.Mode, cs *render.Charset, altered
 			results = []ddl.Result{{Kind: ddl.Alter, Schema: altered.Schema, Table: altered.Table, HasSchema: true, HasTable: true}}
 		}
 	}
-	if s.r.cfg.SkipDDL || !slices.ContainsFunc(results, s.r.accepts) {
+	cfg := &s.r.cfg
+	if cfg.StatementNames && len(results) == 1 && results[0].Kind == ddl.Query && !results[0].HasSchema {
+		if named := ddl.Named(sql, mode); len(named) > 0 {
+			results = named
+		}
+	}
+	if cfg.AllStatements && len(results) == 0 {
+		results = []ddl.Result{{Kind: ddl.Query}}
+	}
+	if cfg.SkipDDL || !slices.ContainsFunc(results, s.r.accepts) {
 		return nil, false
 	}
 	first := results[0]
+	if cfg.PlainNames && first.Kind == ddl.Query {
+		first.Schema = ddl.Unquoted(first.Schema)
+	}
 	var schemaName, table *string
 	if first.HasSchema {
 		schemaName = &first.Schema
@@ -311,7 +328,64 @@ func (s *stream) classify(sql []byte, mode ddl.Mode, cs *render.Charset, altered
 	if first.HasTable {
 		table = &first.Table
 	}
-	return entry.NewStatement(entry.EventType(first.Kind), schemaName, table, cs), true
+	st := entry.NewStatement(entry.EventType(first.Kind), schemaName, table, cs)
+	if cfg.StatementTables {
+		st.AddProp("tables", tablesOf(results))
+	}
+	return st, true
+}
+
+// tablesOf lists the tables that a statement changes as JSON.
+func tablesOf(results []ddl.Result) string {
+	type changed struct {
+		Schema     string `json:"schema"`
+		Table      string `json:"table"`
+		Type       string `json:"type"`
+		FromSchema string `json:"fromSchema,omitempty"`
+		FromTable  string `json:"fromTable,omitempty"`
+	}
+	list := []changed{}
+	for _, r := range results {
+		if r.HasTable {
+			list = append(list, changed{ddl.Unquoted(r.Schema), r.Table, r.Kind.String(), r.FromSchema, r.FromTable})
+		}
+	}
+	text, err := json.Marshal(list)
+	if err != nil { // texts can always be written
+		return "[]"
+	}
+	return string(text)
+}
+
+// loadData hands on the text of a LOAD DATA of statement format, or says that
+// what it changes is lost.
+func (s *stream) loadData(ctx context.Context, h event.Header, b []byte) error {
+	if !s.r.cfg.LoadData {
+		if !s.loadWarned {
+			s.loadWarned = true
+			s.r.log.Warn("a LOAD DATA in statement format changes rows of which nobody is told: set binlog_format=ROW on the source, or canald.load.data=true to hand its text on",
+				zap.String("at", s.at(h).String()))
+		}
+		return nil
+	}
+	if s.r.cfg.SkipQueries {
+		s.filtered[filteredStatement]++
+		return nil
+	}
+	raw, err := event.LoadQuery(b)
+	if err != nil {
+		return err
+	}
+	q, err := event.ParseQuery(raw)
+	if err != nil {
+		return err
+	}
+	text, mode, cs := s.r.session(&q, q.SQL)
+	st := entry.NewStatement(entry.EventInsert, nil, nil, cs)
+	if t, ok := ddl.Loaded(text, mode); ok {
+		st = entry.NewStatement(entry.EventInsert, &t.Schema, &t.Table, cs)
+	}
+	return s.put(ctx, h, entry.Event{Kind: entry.KindStatement, Statement: st}, raw)
 }
 
 // accepts applies the filters to one thing that a statement does.

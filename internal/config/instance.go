@@ -59,6 +59,11 @@ type Instance struct {
 	StableTypes, ColumnCharsets           bool
 	WholeJSON                             bool
 	MariaBegin                            bool
+	OldFloats, PaddedBinary               bool
+	ServerTypes, ServerJSON               bool
+	AllStatements, StatementNames         bool
+	PlainNames, StatementTables           bool
+	XAOnePhase, LoadData                  bool
 	Location                              *time.Location // of TIMESTAMP columns; nil is the process's zone
 	SimpleDDL                             bool           // statements are classified as without Druid
 	SkipQueries, SkipDCL                  bool
@@ -232,7 +237,11 @@ func readFilters(in *Instance, r *reader) {
 	in.Fields, in.BlackFields = r.text(keyField), r.text(keyBlackField)
 	in.FullDecimals, in.MemberNames, in.StableTypes = r.boolean(keyFullDecimal), r.boolean(keyMemberNames), r.boolean(keyStableType)
 	in.ColumnCharsets, in.MariaBegin = r.boolean(keyColumnCharset), r.boolean(keyMariaBegin)
-	in.WholeJSON = r.boolean(keyWholeJSON)
+	in.WholeJSON, in.ServerJSON = r.boolean(keyWholeJSON), r.boolean(keyServerJSON)
+	in.OldFloats, in.PaddedBinary, in.ServerTypes = r.boolean(keyOldFloats), r.boolean(keyPaddedBinary), r.boolean(keyServerTypes)
+	in.AllStatements, in.StatementNames = r.boolean(keyAllStatements), r.boolean(keyStmtNames)
+	in.PlainNames, in.StatementTables = r.boolean(keyPlainNames), r.boolean(keyStmtTables)
+	in.XAOnePhase, in.LoadData = r.boolean(keyXAOnePhase), r.boolean(keyLoadData)
 	if zone := r.value(keyTimestampZone); zone.text != "" {
 		var err error
 		if in.Location, err = time.LoadLocation(zone.text); err != nil {

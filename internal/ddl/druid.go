@@ -19,6 +19,37 @@ func Druid(sql []byte, m Mode) []Result {
 	return s.druid(m)
 }
 
+// Named says what a statement does by this package's own reading of it, in
+// Canal's form. No result means that it could not be read, or does nothing to a table.
+func Named(sql []byte, m Mode) []Result {
+	p := newParser(sql, m, false)
+	s := p.parse()
+	if p.err != nil || s.verb == unknown || s.verb == other {
+		return nil
+	}
+	return s.druid(m)
+}
+
+// Loaded is the table that a LOAD DATA or LOAD XML fills; ok is false for any
+// other statement.
+func Loaded(sql []byte, m Mode) (_ Result, ok bool) {
+	p := newParser(sql, m, false)
+	if !p.accept("LOAD") {
+		return Result{}, false
+	}
+	for !p.done() && !p.accept("INTO", "TABLE") {
+		p.next()
+	}
+	if p.done() {
+		return Result{}, false
+	}
+	t := p.table()
+	return m.result(Insert, t), p.err == nil
+}
+
+// Unquoted is a name without the quotes that it is written in, if any.
+func Unquoted(s string) string { return name(s).real() }
+
 // plainKinds are those of statements that do one thing to each of their tables.
 var plainKinds = map[verb]Kind{
 	createTable: Create, dropTable: Erase, truncateTable: Truncate, createIndex: CreateIndex, dropIndex: DropIndex,

@@ -92,7 +92,7 @@ var kinds = []kind{
 	{name: "longtext", code: 252, meta: []byte{4}, prefix: 4, sql: 2005, text: plain},
 	{name: "enum('a','b')", code: 254, meta: []byte{247, 1}, fixed: 1, sql: 4, text: unsigned},
 	{name: "set('a','b')", code: 254, meta: []byte{248, 8}, fixed: 8, sql: -7, null: 2004, text: unsigned},
-	{name: "json", code: 245, meta: []byte{4}, prefix: 4, sql: 12, null: 1111, text: func(raw []byte) string { return string(render.JSON(nil, raw, nil)) }},
+	{name: "json", code: 245, meta: []byte{4}, prefix: 4, sql: 12, null: 1111, text: func(raw []byte) string { return string(render.JSON(nil, raw, render.JSONStyle{})) }},
 	{name: "geometry", code: 255, meta: []byte{4}, prefix: 4, sql: 2004, text: latin1},
 }
 
@@ -314,7 +314,7 @@ func (t *table) textOf(i int, v value) string {
 	if len(v.raw) == 0 {
 		return ""
 	}
-	out, ok := render.JSONDiff(nil, v.raw, t.columns[i].Name, nil)
+	out, ok := render.JSONDiff(nil, v.raw, t.columns[i].Name, render.JSONStyle{})
 	if !ok {
 		panic("not a diff")
 	}

@@ -16,6 +16,7 @@ const (
 	KindXID             // XID
 	KindCommit          // QUERY "COMMIT"
 	KindXA              // QUERY "XA START", "XA END", "XA COMMIT", "XA ROLLBACK"
+	KindXAOnePhase      // XA_PREPARE that is a commit
 	KindStatement       // any other QUERY
 	KindRowsQuery       // ROWS_QUERY
 	KindAnnotate        // ANNOTATE_ROWS
@@ -47,7 +48,12 @@ type Statement struct {
 	Charset *render.Charset // of the text
 
 	names []byte // schemaName and tableName, as far as they are known, ready for a header
+	props []byte // ready for a header
 }
+
+// AddProp gives the entry of a statement a property. It comes before the
+// statement is handed on.
+func (s *Statement) AddProp(key, value string) { s.props = appendPair(s.props, 0x62, key, value) }
 
 // NewStatement makes a statement. A name that is nil is not on the wire.
 func NewStatement(et EventType, schema, table *string, cs *render.Charset) *Statement {

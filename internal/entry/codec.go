@@ -13,14 +13,15 @@ type Options struct {
 	Charset *render.Charset // of text columns and names; nil is UTF-8
 	MariaDB bool            // the source is a MariaDB
 
-	// FullDecimals writes all digits of a fraction; Canal leaves a last group of
-	// zeros out. MemberNames writes ENUM and SET by their members and not as
-	// numbers. StableTypes gives an unsigned column one sqlType, the one of its
-	// largest values. Charsets, by the ids of collations, decode each text column by
-	// its own character set, where the source tells it; nil decodes all by Charset.
-	// WholeJSON applies partial updates to the document of the before image.
-	FullDecimals, MemberNames, StableTypes, WholeJSON bool
-	Charsets                                          map[uint64]*render.Charset
+	Form
+	// Widths is true for a source that shows numbers with their display widths.
+	Widths bool
+	// Charsets, by the ids of collations, decode each text column by its own
+	// character set, where the source tells it; nil decodes all by Charset.
+	Charsets map[uint64]*render.Charset
+	// RowID is the name of the key that RDS and PolarDB-X give a table without one,
+	// as a last column that nobody declared; empty is a source that does not.
+	RowID string
 
 	// Optional is what the table map says beside the types; nil is nothing.
 	Optional *event.Optional
@@ -37,6 +38,8 @@ const (
 	valueUint
 	valueFloat
 	valueDouble
+	valueFloatOld
+	valueDoubleOld
 	valueDecimal
 	valueDecimalFull
 	valueBit
@@ -58,6 +61,7 @@ const (
 	valueText   // in the instance's charset
 	valueUTF8   // text whose charset is UTF-8
 	valueBinary // bytes as ISO-8859-1
+	valuePadded // the same, with zeros up to size a
 	valueUUID   // of MariaDB
 	valueInet   // of MariaDB: an address of a bytes
 	valueJSON
@@ -112,6 +116,7 @@ type column struct {
 	tail             []byte // mysqlType
 	json             bool   // counts in the bitmap of partial updates
 	hidden           bool   // read and not sent
+	changes          byte   // 0 for a column that never counts as updated, else 1
 	charset          *render.Charset
 	members          [][]byte // of an ENUM or SET that is sent by name
 }
@@ -125,7 +130,7 @@ type Codec struct {
 	json    int      // JSON columns
 	header  []byte   // schemaName and tableName, ready for a header
 	tableID []byte   // RowChange up to rowDatas without eventType: tableId
-	charset *render.Charset
+	style   render.JSONStyle
 	whole   bool // partial updates of JSON are applied
 }
 
@@ -143,19 +148,28 @@ func Compile(t *schema.Table, m *event.TableMap, o Options) *Codec {
 		Name:    &TableName{Schema: t.Schema, Table: t.Name},
 		columns: make([]column, len(m.Columns)),
 		names:   make([]string, len(m.Columns)),
-		charset: o.Charset,
+		style:   render.JSONStyle{Charset: o.Charset, OldFloats: o.OldFloats, Server: o.ServerJSON},
 		whole:   o.WholeJSON,
 	}
 	c.header = appendString(appendString(nil, 0x42, t.Schema), 0x4a, t.Name)
 	c.tableID = appendVarint(append(c.tableID, 0x08), m.TableID)
 	known := t.All()
+	implicit := implicitRowID(t, m, o.RowID)
 	for i, mc := range m.Columns {
-		sc := &schema.Column{}
+		sc := schema.Column{}
 		if i < len(known) {
-			sc = &known[i]
+			sc = known[i]
+		} else if implicit {
+			sc = schema.Column{Name: o.RowID, Type: "bigint", Key: true}
 		}
-		c.columns[i] = compileColumn(i, mc, sc, o)
-		c.columns[i].hidden = i >= len(known) || o.Shown != nil && !o.Shown(sc.Name)
+		if o.ServerTypes {
+			sc.Type = serverType(sc.Type, mc, o)
+		}
+		c.columns[i] = compileColumn(i, mc, &sc, o)
+		c.columns[i].hidden = i >= len(known) && !implicit || o.Shown != nil && !o.Shown(sc.Name)
+		if i >= len(known) {
+			c.columns[i].changes = 0
+		}
 		c.names[i] = sc.Name
 		if c.columns[i].json {
 			c.columns[i].a = c.json
@@ -176,7 +190,7 @@ func mustCharset(name string) *render.Charset {
 }
 
 func compileColumn(index int, mc event.Column, sc *schema.Column, o Options) column {
-	var c column
+	c := column{changes: 1}
 	typeText := strings.ToLower(sc.Type)
 	sqlType, wideType, nullType := 0, 0, 0
 	fixed := func(v valueKind, size, sql int) { c.value, c.size, sqlType = v, size, sql }
@@ -215,8 +229,14 @@ func compileColumn(index int, mc event.Column, sc *schema.Column, o Options) col
 		integer(8, sqlBigint, sqlDecimal)
 	case event.ColFloat:
 		fixed(valueFloat, 4, sqlReal)
+		if o.OldFloats {
+			c.value = valueFloatOld
+		}
 	case event.ColDouble:
 		fixed(valueDouble, 8, sqlDouble)
+		if o.OldFloats {
+			c.value = valueDoubleOld
+		}
 	case event.ColNewDecimal:
 		c.a, c.b = meta>>8, meta&0xff
 		fixed(valueDecimal, render.DecimalLen(c.a, c.b), sqlDecimal)
@@ -269,6 +289,9 @@ func compileColumn(index int, mc event.Column, sc *schema.Column, o Options) col
 			c.value, c.a, sqlType = valueInet, meta, sqlChar
 		case strings.Contains(typeText, "binary"), isBytes:
 			binary()
+			if o.PaddedBinary && mc.Type == event.ColString {
+				c.value, c.a = valuePadded, meta
+			}
 		case mc.Type == event.ColString:
 			text(sqlChar)
 		default:

@@ -37,11 +37,11 @@ func list(columns []string) string {
 
 // Fit tells whether a structure is the one that a table map was written with, as
 // far as the map can tell: the number of columns, their types, and what the
-// optional metadata adds. The error is a *MismatchError.
-func Fit(t *schema.Table, m *event.TableMap, o *event.Optional) error {
+// optional metadata adds. The name rowID is that of Options. The error is a *MismatchError.
+func Fit(t *schema.Table, m *event.TableMap, o *event.Optional, rowID string) error {
 	reason := ""
 	columns := t.All()
-	if n := len(m.Columns) - hiddenColumns(t, m); n != len(columns) {
+	if n := len(m.Columns) - hiddenColumns(t, m); n != len(columns) && !implicitRowID(t, m, rowID) {
 		reason = "the number of columns differs"
 	}
 	for i := 0; reason == "" && i < len(columns); i++ {

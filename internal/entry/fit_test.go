@@ -50,13 +50,13 @@ func TestFitTypes(t *testing.T) {
 		{"a type of tomorrow", []event.Column{{Type: 99}, {Type: event.ColLong}}, nil},
 	} {
 		for _, m := range c.yes {
-			if err := entry.Fit(declared(c.text), columns(m), &event.Optional{}); err != nil {
+			if err := entry.Fit(declared(c.text), columns(m), &event.Optional{}, ""); err != nil {
 				t.Errorf("%s as %+v: %v", c.text, m, err)
 			}
 		}
 		for _, m := range c.no {
 			var mismatch *entry.MismatchError
-			if err := entry.Fit(declared(c.text), columns(m), &event.Optional{}); !errors.As(err, &mismatch) {
+			if err := entry.Fit(declared(c.text), columns(m), &event.Optional{}, ""); !errors.As(err, &mismatch) {
 				t.Errorf("%s as %+v fits", c.text, m)
 			}
 		}
@@ -82,21 +82,21 @@ func TestFitMismatch(t *testing.T) {
 		{"name's case", columns(long, long), event.Optional{Names: [][]byte{[]byte("A"), []byte("b")}}, ""},
 		{"unique key told as primary", columns(long, long), event.Optional{Key: []bool{true, false}}, ""},
 	} {
-		err := entry.Fit(known, c.m, &c.o)
+		err := entry.Fit(known, c.m, &c.o, "")
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
 	}
 	known.Columns[0].Key = true
-	if err := entry.Fit(known, columns(long, long), &event.Optional{Key: []bool{false, true}}); err == nil {
+	if err := entry.Fit(known, columns(long, long), &event.Optional{Key: []bool{false, true}}, ""); err == nil {
 		t.Error("another primary key fits")
 	}
 	big := event.Column{Type: event.ColLongLong}
 	known.HashKeys = 1
-	if err := entry.Fit(known, columns(long, long, big), &event.Optional{}); err != nil {
+	if err := entry.Fit(known, columns(long, long, big), &event.Optional{}, ""); err != nil {
 		t.Errorf("hidden column of a hashed key: %v", err)
 	}
-	if err := entry.Fit(known, columns(long, long, big, big), &event.Optional{}); err == nil {
+	if err := entry.Fit(known, columns(long, long, big, big), &event.Optional{}, ""); err == nil {
 		t.Error("two hidden columns for one hashed key")
 	}
 }

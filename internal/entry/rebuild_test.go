@@ -37,7 +37,7 @@ func TestRebuild(t *testing.T) {
 	if !slices.Equal(types, want) || got.HashKeys != 1 || !got.Columns[0].Key || got.Columns[1].Key || !got.Columns[0].Unsigned {
 		t.Errorf("%+v, %q", got, types)
 	}
-	if err := entry.Fit(got, m, o); err != nil {
+	if err := entry.Fit(got, m, o, ""); err != nil {
 		t.Error(err)
 	}
 	cs.MariaDB = true
@@ -73,8 +73,10 @@ func FuzzRebuild(f *testing.F) {
 		for range m.Columns {
 			known.Columns = append(known.Columns, schema.Column{Name: "x", Type: text})
 		}
-		_ = entry.Fit(known, &m, &o)
-		all := entry.Options{MariaDB: len(types)%2 == 0, FullDecimals: true, MemberNames: true, StableTypes: true, Optional: &o}
+		_ = entry.Fit(known, &m, &o, "")
+		all := entry.Options{MariaDB: len(types)%2 == 0, RowID: "id", Optional: &o, Form: entry.Form{
+			FullDecimals: true, OldFloats: true, MemberNames: true, PaddedBinary: true, StableTypes: true, ServerTypes: true, ServerJSON: true,
+		}}
 		if c := entry.Compile(known, &m, all); c.Columns() != len(m.Columns) {
 			t.Errorf("%d columns of %d", c.Columns(), len(m.Columns))
 		}

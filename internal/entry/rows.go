@@ -173,7 +173,7 @@ func (w *Worker) oneImage(b []byte, c *Codec, image []byte, tag, updated byte) (
 		col := &c.columns[i]
 		if bit(nulls, k) {
 			if !col.hidden {
-				b = appendNull(b, col, tag, updated)
+				b = appendNull(b, col, tag, updated&col.changes)
 			}
 			continue
 		}
@@ -186,7 +186,7 @@ func (w *Worker) oneImage(b []byte, c *Codec, image []byte, tag, updated byte) (
 			p += n
 			continue
 		}
-		b, _ = w.appendColumn(b, c, col, i, tag, updated, image[p:p+n], false)
+		b, _ = w.appendColumn(b, c, col, i, tag, updated&col.changes, image[p:p+n], false)
 		p += n
 	}
 	return b, p, nil
@@ -249,10 +249,10 @@ func (w *Worker) afterColumn(b []byte, c *Codec, i int) []byte {
 		return b
 	}
 	if after.null {
-		return appendNull(b, col, tagAfter, 1)
+		return appendNull(b, col, tagAfter, col.changes)
 	}
 	at := len(b)
-	b, value := w.appendColumn(b, c, col, i, tagAfter, 1, after.raw, after.partial)
+	b, value := w.appendColumn(b, c, col, i, tagAfter, col.changes, after.raw, after.partial)
 	if before.present && !before.null && bytes.Equal(b[before.value:before.valueTo], b[value:len(b)-len(col.tail)]) {
 		// Other bytes, same text: Canal compares the text.
 		b[updatedAt(b, at, col)] = 0
@@ -413,10 +413,14 @@ func (w *Worker) renderValue(b []byte, c *Codec, col *column, i int, raw []byte,
 		return render.Float(b, raw)
 	case valueDouble:
 		return render.Double(b, raw)
+	case valueFloatOld:
+		return render.OldFloat(b, raw)
+	case valueDoubleOld:
+		return render.OldDouble(b, raw)
 	case valueDecimal:
 		return render.Decimal(b, raw, col.a, col.b)
 	case valueDecimalFull:
-		return fullDecimal(render.Decimal(b, raw, col.a, col.b), len(b), col.b)
+		return render.DecimalFull(b, raw, col.a, col.b)
 	case valueBit:
 		return render.Bit(b, raw)
 	case valueYear:
@@ -455,6 +459,8 @@ func (w *Worker) renderValue(b []byte, c *Codec, col *column, i int, raw []byte,
 		return col.charset.Append(b, raw)
 	case valueBinary:
 		return render.Latin1(b, raw)
+	case valuePadded:
+		return pad(render.Latin1(b, raw), col.a-len(raw))
 	case valueUUID:
 		return render.UUID(b, raw)
 	case valueInet:
@@ -470,7 +476,7 @@ func (w *Worker) renderValue(b []byte, c *Codec, col *column, i int, raw []byte,
 			plain = raw // what is stored, rather than a stop
 		}
 		if col.value == valueInflateText {
-			return c.charset.Append(b, plain)
+			return c.style.Charset.Append(b, plain)
 		}
 		return render.Latin1(b, plain)
 	case valueNull:
@@ -480,18 +486,18 @@ func (w *Worker) renderValue(b []byte, c *Codec, col *column, i int, raw []byte,
 
 func (w *Worker) renderJSON(b []byte, c *Codec, i int, raw []byte, partial bool) []byte {
 	if !partial {
-		return render.JSON(b, raw, c.charset)
+		return render.JSON(b, raw, c.style)
 	}
 	if before := &w.rows.before[i]; c.whole && before.present && !before.null {
-		if out, ok := render.JSONApply(b, before.raw, raw, c.charset); ok {
+		if out, ok := render.JSONApply(b, before.raw, raw, c.style); ok {
 			return out
 		}
 	}
 	if len(raw) == 0 {
 		return b // an unchanged column; Canal sends an empty value
 	}
-	if out, ok := render.JSONDiff(b, raw, c.names[i], c.charset); ok {
+	if out, ok := render.JSONDiff(b, raw, c.names[i], c.style); ok {
 		return out
 	}
-	return render.JSON(b, raw, c.charset)
+	return render.JSON(b, raw, c.style)
 }

@@ -158,6 +158,13 @@ func (w *Worker) event(b []byte, e *Event, raw []byte) ([]byte, error) {
 		return w.marker(b, e, TransactionEnd, appendString(nil, 0x12, "0")), nil
 	case KindXA:
 		return w.xa(b, e, raw)
+	case KindXAOnePhase:
+		x, err := event.ParseXAPrepare(raw)
+		if err != nil {
+			return b, err
+		}
+		xid := fmt.Sprintf(" X'%x',X'%x',%d", x.Global, x.Local, x.Format)
+		return w.xaDone(b, e, EventXACommit, "XA COMMIT", xid, "XA COMMIT"+xid), nil
 	case KindStatement:
 		return w.statement(b, e, raw)
 	case KindRowsQuery:
@@ -220,6 +227,9 @@ func appendHeader(b []byte, e *Event, names []byte, et EventType, rows int) []by
 		b = append(b, 0x58, byte(et))
 	}
 	b = append(b, e.Context.props...)
+	if e.Statement != nil {
+		b = append(b, e.Statement.props...)
+	}
 	if rows > 0 {
 		var digits [20]byte
 		n := strconv.AppendInt(digits[:0], int64(rows), 10)
@@ -328,24 +338,28 @@ func (w *Worker) xa(b []byte, e *Event, raw []byte) ([]byte, error) {
 		if _, after, found := strings.Cut(sql, kind); found {
 			xid = after
 		}
-		props := func(tag byte) []byte {
-			return appendPair(appendPair(nil, tag, "XA_TYPE", kind), tag, "XA_XID", xid)
-		}
 		switch kind {
 		case "XA START":
-			body := append(props(0x1a), 0x20)
+			body := append(xaProps(0x1a, kind, xid), 0x20)
 			return w.marker(b, e, TransactionBegin, appendVarint(body, uint64(q.ThreadID))), nil
 		case "XA END":
-			return w.marker(b, e, TransactionEnd, append(appendString(nil, 0x12, "0"), props(0x1a)...)), nil
+			return w.marker(b, e, TransactionEnd, append(appendString(nil, 0x12, "0"), xaProps(0x1a, kind, xid)...)), nil
+		case "XA ROLLBACK":
+			return w.xaDone(b, e, EventXARollback, kind, xid, sql), nil
 		}
-		et := EventXACommit
-		if kind == "XA ROLLBACK" {
-			et = EventXARollback
-		}
-		body := appendString([]byte{0x10, byte(et)}, 0x5a, sql)
-		return w.entry(b, e, emptyNames, RowData, et, append(body, props(0x6a)...)), nil
+		return w.xaDone(b, e, EventXACommit, kind, xid, sql), nil
 	}
 	return b, fmt.Errorf("not an XA statement: %.40q", sql)
+}
+
+func xaProps(tag byte, kind, xid string) []byte {
+	return appendPair(appendPair(nil, tag, "XA_TYPE", kind), tag, "XA_XID", xid)
+}
+
+// xaDone is the entry of the end of a transaction that was prepared.
+func (w *Worker) xaDone(b []byte, e *Event, et EventType, kind, xid, sql string) []byte {
+	body := appendString([]byte{0x10, byte(et)}, 0x5a, sql)
+	return w.entry(b, e, emptyNames, RowData, et, append(body, xaProps(0x6a, kind, xid)...))
 }
 
 func (w *Worker) userVar(v event.UserVar) []byte {

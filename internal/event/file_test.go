@@ -205,6 +205,10 @@ func parse(b []byte) error {
 		_, err = event.ParseUserVar(b)
 	case event.TypeTransactionPayload:
 		_, err = event.ParsePayload(b)
+	case event.TypeXAPrepare:
+		_, err = event.ParseXAPrepare(b)
+	case event.TypeExecuteLoadQuery:
+		_, err = event.LoadQuery(b)
 	case event.TypeMariaAnnotateRows:
 		event.AnnotateText(b)
 	case event.TypeRowsQuery:

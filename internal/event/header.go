@@ -182,7 +182,7 @@ const (
 	typeDeleteFile         Type = 11
 	typeNewLoad            Type = 12
 	typeBeginLoadQuery     Type = 17
-	typeExecuteLoadQuery   Type = 18
+	TypeExecuteLoadQuery   Type = 18
 	typeTransactionContext Type = 36
 	typeViewChange         Type = 37
 )
@@ -191,7 +191,7 @@ const (
 func (t Type) Harmless() bool {
 	switch t {
 	case typeStartV3, typeLoad, typeSlave, typeCreateFile, typeAppendBlock, typeExecLoad, typeDeleteFile, typeNewLoad,
-		typeBeginLoadQuery, typeExecuteLoadQuery, typeTransactionContext, typeViewChange:
+		typeBeginLoadQuery, TypeExecuteLoadQuery, typeTransactionContext, typeViewChange:
 		return true
 	}
 	return false

@@ -231,3 +231,39 @@ func TestNumbers(t *testing.T) {
 		t.Errorf("rand %d %d %v", a, b, err)
 	}
 }
+
+func TestXAPrepare(t *testing.T) {
+	body := []byte{1, 7, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 'g', 'h', 'l'}
+	x, err := event.ParseXAPrepare(whole(event.TypeXAPrepare, body))
+	if err != nil || !x.OnePhase || x.Format != 7 || string(x.Global) != "gh" || string(x.Local) != "l" {
+		t.Errorf("%+v, %v", x, err)
+	}
+	for n := range body {
+		if _, err := event.ParseXAPrepare(whole(event.TypeXAPrepare, body[:n])); err == nil {
+			t.Errorf("%d bytes are enough", n)
+		}
+	}
+	copy(body[5:], []byte{255, 255, 255, 255})
+	if _, err := event.ParseXAPrepare(whole(event.TypeXAPrepare, body)); err == nil {
+		t.Error("an id longer than the event")
+	}
+}
+
+func TestLoadQuery(t *testing.T) {
+	fixed := []byte{1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0}
+	load := []byte{9, 9, 9, 9, 8, 8, 8, 8, 7, 7, 7, 7, 1}
+	rest := []byte{'d', 0, 'L', 'O', 'A', 'D'}
+	b := whole(event.TypeExecuteLoadQuery, slices.Concat(fixed, load, rest))
+	keep := bytes.Clone(b)
+	raw, err := event.LoadQuery(b)
+	if err != nil || !bytes.Equal(b, keep) {
+		t.Fatal(err)
+	}
+	q, err := event.ParseQuery(raw)
+	if err != nil || string(q.SQL) != "LOAD" || string(q.Schema) != "d" {
+		t.Errorf("%+v, %v", q, err)
+	}
+	if _, err := event.LoadQuery(b[:event.HeaderLen+20]); err == nil {
+		t.Error("a part is enough")
+	}
+}

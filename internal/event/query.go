@@ -37,6 +37,42 @@ func ParseQuery(b []byte) (Query, error) {
 	return q, nil
 }
 
+// loadBytes is what an EXECUTE_LOAD_QUERY has more than a QUERY: the number of its
+// data's file, where its name stands in the statement, and what to do with duplicates.
+const loadBytes = 4 + 4 + 4 + 1
+
+// LoadQuery is the QUERY event that a whole EXECUTE_LOAD_QUERY would be without its data.
+func LoadQuery(b []byte) ([]byte, error) {
+	const fixed = HeaderLen + 13
+	if len(b) < fixed+loadBytes {
+		return nil, fmt.Errorf("load query event of %d bytes: %w", len(b), ErrShort)
+	}
+	return append(b[:fixed:fixed], b[fixed+loadBytes:]...), nil
+}
+
+// XAPrepare is an XA_PREPARE event.
+type XAPrepare struct {
+	OnePhase      bool // it is a commit
+	Format        uint32
+	Global, Local []byte // the two parts of the transaction's id
+}
+
+// ParseXAPrepare reads a whole XA_PREPARE event without checksum.
+func ParseXAPrepare(b []byte) (XAPrepare, error) {
+	const fixed = HeaderLen + 1 + 4 + 4 + 4
+	if len(b) < fixed {
+		return XAPrepare{}, fmt.Errorf("xa prepare event of %d bytes: %w", len(b), ErrShort)
+	}
+	x := XAPrepare{OnePhase: b[HeaderLen] != 0, Format: binary.LittleEndian.Uint32(b[HeaderLen+1:])}
+	global, local := uint64(binary.LittleEndian.Uint32(b[HeaderLen+5:])), uint64(binary.LittleEndian.Uint32(b[HeaderLen+9:]))
+	rest := b[fixed:]
+	if global > uint64(len(rest)) || local > uint64(len(rest))-global {
+		return XAPrepare{}, fmt.Errorf("xa prepare event with an id of %d and %d bytes: %w", global, local, ErrShort)
+	}
+	x.Global, x.Local = rest[:global], rest[global:global+local]
+	return x, nil
+}
+
 // ParseRotate reads a whole ROTATE event without checksum.
 func ParseRotate(b []byte) (file string, offset uint64, err error) {
 	if len(b) < HeaderLen+8+1 {

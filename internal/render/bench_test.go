@@ -58,8 +58,8 @@ func usual(tb testing.TB) []struct {
 		{"UTF8IllFormed", func(d []byte) []byte { return render.UTF8(d, bad) }},
 		{"Latin1Blob40", func(d []byte) []byte { return render.Latin1(d, blob) }},
 		{"GBK32", func(d []byte) []byte { return gbk.Append(d, gbkText) }},
-		{"JSON", func(d []byte) []byte { return render.JSON(d, doc, nil) }},
-		{"JSONDiff", func(d []byte) []byte { out, _ := render.JSONDiff(d, diffs, "j", nil); return out }},
+		{"JSON", func(d []byte) []byte { return render.JSON(d, doc, render.JSONStyle{}) }},
+		{"JSONDiff", func(d []byte) []byte { out, _ := render.JSONDiff(d, diffs, "j", render.JSONStyle{}); return out }},
 	}
 }
 

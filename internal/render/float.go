@@ -119,24 +119,33 @@ func appendJavaDigits(dst, e []byte) []byte {
 	if e[i+1] == '-' {
 		exp = -exp
 	}
+	return appendLaidOut(dst, digits[:n], exp)
+}
+
+// appendLaidOut writes digits, the first of which stands at ten to the power of exp.
+func appendLaidOut(dst, digits []byte, exp int) []byte {
 	switch {
 	case exp >= 7 || exp < -3:
 		dst = append(dst, digits[0], '.')
-		if n == 1 {
+		if len(digits) == 1 {
 			dst = append(dst, '0')
 		}
-		dst = append(dst, digits[1:n]...)
+		dst = append(dst, digits[1:]...)
 		return appendInt(append(dst, 'E'), int64(exp))
 	case exp < 0:
 		dst = append(dst, "0.000"[:1-exp]...)
-		return append(dst, digits[:n]...)
+		return append(dst, digits...)
 	}
-	for len(digits[:n]) <= exp+1 { // at least one digit after the point
-		digits[n] = '0'
-		n++
+	whole := min(len(digits), exp+1)
+	dst = append(dst, digits[:whole]...)
+	for i := whole; i <= exp; i++ {
+		dst = append(dst, '0')
 	}
-	dst = append(dst, digits[:exp+1]...)
-	return append(append(dst, '.'), digits[exp+1:n]...)
+	dst = append(dst, '.')
+	if whole == len(digits) { // at least one digit after the point
+		return append(dst, '0')
+	}
+	return append(dst, digits[whole:]...)
 }
 
 // float64At reads a little-endian double.

@@ -39,19 +39,51 @@ func forLines(t *testing.T, name string, f func(t *testing.T, fields []string)) 
 // checkJavaNumber compares one line: d or f, the bits in hex, Java's text.
 func checkJavaNumber(t *testing.T, fields []string) {
 	t.Helper()
+	checkNumber(t, fields, render.Double, render.Float)
+}
+
+func checkNumber(t *testing.T, fields []string, double, float func(dst, raw []byte) []byte) {
+	t.Helper()
 	bits, err := strconv.ParseUint(fields[1], 16, 64)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var got []byte
 	if fields[0] == "d" {
-		got = render.Double(nil, le64(bits))
+		got = double(nil, le64(bits))
 	} else {
-		got = render.Float(nil, le32(uint32(bits)))
+		got = float(nil, le32(uint32(bits)))
 	}
 	if string(got) != fields[2] {
 		t.Errorf("%s %s = %s, Java says %s", fields[0], fields[1], got, fields[2])
 	}
+}
+
+// The file was written by Double.toString and Float.toString of JDK 17, which
+// has the algorithm of JDK 8.
+func TestNumbersAgainstOldJava(t *testing.T) {
+	forLines(t, "testdata/java_old_numbers.txt", func(t *testing.T, fields []string) {
+		t.Helper()
+		checkNumber(t, fields, render.OldDouble, render.OldFloat)
+	})
+}
+
+// What an old Java prints reads back as the same number.
+func FuzzOldNumbers(f *testing.F) {
+	f.Add(uint64(1), uint32(1))
+	f.Add(uint64(0x44b52d02c7e14af6), uint32(0x69000000))
+	f.Fuzz(func(t *testing.T, d uint64, g uint32) {
+		if v := math.Float64frombits(d); v == v {
+			if back, err := strconv.ParseFloat(string(render.OldDouble(nil, le64(d))), 64); err != nil || back != v {
+				t.Errorf("%x: %v, %v", d, back, err)
+			}
+		}
+		if v := math.Float32frombits(g); v == v {
+			if back, err := strconv.ParseFloat(string(render.OldFloat(nil, le32(g))), 32); err != nil || float32(back) != v {
+				t.Errorf("%x: %v, %v", g, back, err)
+			}
+		}
+	})
 }
 
 // The file was written by Double.toString and Float.toString of JDK 25.

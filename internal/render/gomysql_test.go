@@ -173,7 +173,7 @@ func randomRow(r *rand.Rand, zone *render.Zone) []rowColumn {
 	out = append(out, rowColumn{kind: 245, meta: []byte{4}, prefix: le32(uint32(len(doc))), raw: doc, same: func(theirs any) bool {
 		var a, b any
 		errA := json.Unmarshal(fmt.Appendf(nil, "%s", theirs), &a)
-		errB := json.Unmarshal(render.JSON(nil, doc, nil), &b)
+		errB := json.Unmarshal(render.JSON(nil, doc, render.JSONStyle{}), &b)
 		return errA == nil && errB == nil && reflect.DeepEqual(a, b)
 	}})
 	return out

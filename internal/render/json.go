@@ -1,7 +1,11 @@
 package render
 
 import (
+	"bytes"
+	"encoding/base64"
 	"encoding/binary"
+	"math"
+	"strconv"
 	"unicode/utf8"
 )
 
@@ -44,15 +48,24 @@ const (
 	jsonSpare     = 1024
 )
 
+// JSONStyle is how documents are shown. The zero value is Canal's way with UTF-8.
+type JSONStyle struct {
+	Charset   *Charset // of keys and strings; nil is UTF-8
+	OldFloats bool     // doubles as JDK 8 to 18 write them
+	// Server gives the text that the server itself shows: its doubles, all digits
+	// of decimals, dates without a time, bytes in base64.
+	Server bool
+}
+
 // JSON renders MySQL's binary JSON as Java's JsonConversion does: a blank
 // after each comma and colon, members as stored, doubles in Java's notation,
-// opaque values as Canal shows them. c decodes keys and strings; nil is UTF-8.
-// No bytes give no text. What cannot be read is null.
-func JSON(dst, raw []byte, c *Charset) []byte {
+// opaque values as Canal shows them. No bytes give no text. What cannot be read
+// is null.
+func JSON(dst, raw []byte, style JSONStyle) []byte {
 	if len(raw) == 0 {
 		return dst
 	}
-	j := jsonText{charset: c, start: len(dst), limit: len(dst) + jsonExpansion*len(raw) + jsonSpare}
+	j := jsonText{style: style, start: len(dst), limit: len(dst) + jsonExpansion*len(raw) + jsonSpare}
 	dst = j.value(dst, raw[0], raw[1:], 0)
 	if j.over {
 		dst = append(dst[:j.start], "null"...)
@@ -62,7 +75,7 @@ func JSON(dst, raw []byte, c *Charset) []byte {
 
 // jsonText is the work on one document.
 type jsonText struct {
-	charset      *Charset
+	style        JSONStyle
 	start, limit int  // where the text begins in dst, and must end
 	over         bool // it went past limit
 }
@@ -86,7 +99,7 @@ func (j *jsonText) value(dst []byte, t byte, raw []byte, depth int) []byte {
 			}
 		}
 	case jsonInt16, jsonUint16, jsonInt32, jsonUint32, jsonInt64, jsonUint64, jsonDouble:
-		return jsonNumber(dst, t, raw)
+		return j.number(dst, t, raw)
 	case jsonString:
 		if s, ok := jsonBytes(raw); ok {
 			return j.quoted(dst, s)
@@ -101,7 +114,7 @@ func (j *jsonText) value(dst []byte, t byte, raw []byte, depth int) []byte {
 	return append(dst, "null"...)
 }
 
-func jsonNumber(dst []byte, t byte, raw []byte) []byte {
+func (j *jsonText) number(dst []byte, t byte, raw []byte) []byte {
 	size := 8
 	switch t {
 	case jsonInt16, jsonUint16:
@@ -117,7 +130,14 @@ func jsonNumber(dst []byte, t byte, raw []byte) []byte {
 	case jsonInt16, jsonInt32, jsonInt64:
 		return Int(dst, raw)
 	case jsonDouble:
-		return AppendJavaDouble(dst, float64At(raw))
+		switch v := float64At(raw); {
+		case j.style.Server:
+			return appendServerDouble(dst, v)
+		case j.style.OldFloats:
+			return appendOldDouble(dst, v)
+		default:
+			return AppendJavaDouble(dst, v)
+		}
 	default:
 		return Uint(dst, raw)
 	}
@@ -225,11 +245,21 @@ func (j *jsonText) opaque(dst []byte, t byte, s []byte) []byte {
 		if len(s) < 2 {
 			return append(dst, "null"...)
 		}
+		if j.style.Server {
+			return DecimalFull(dst, s[2:], int(s[0]), int(s[1]))
+		}
 		return Decimal(dst, s[2:], int(s[0]), int(s[1]))
 	case typeTime:
-		return append(appendPackedTime(append(dst, '"'), int64(little(s))), '"')
+		v := int64(little(s))
+		if v == 0 && j.style.Server {
+			return append(dst, `"00:00:00.000000"`...)
+		}
+		return append(appendPackedTime(append(dst, '"'), v), '"')
 	case typeDate, typeDatetime, typeTimestamp:
 		v := int64(little(s))
+		if j.style.Server {
+			return appendServerDate(dst, t, uint64(v))
+		}
 		if v == 0 {
 			return append(dst, `"0000-00-00 00:00:00"`...)
 		}
@@ -237,7 +267,54 @@ func (j *jsonText) opaque(dst []byte, t byte, s []byte) []byte {
 		dst = appendPackedDatetime(append(dst, '"'), u>>24)
 		return append(appendFraction(dst, u&(1<<24-1), maxFSP), '"')
 	}
+	if j.style.Server {
+		dst = appendUint(append(dst, `"base64:type`...), uint64(t))
+		return append(base64.StdEncoding.AppendEncode(append(dst, ':'), s), '"')
+	}
 	return j.quoted(dst, s)
+}
+
+// appendServerDouble writes v as MySQL does in a document: without an exponent
+// while the point is no further away than the 15 digits that any double keeps, or
+// stands between digits.
+func appendServerDouble(dst []byte, v float64) []byte {
+	if v == 0 {
+		if math.Signbit(v) {
+			dst = append(dst, '-')
+		}
+		return append(dst, "0.0"...)
+	}
+	var buf [32]byte
+	e := strconv.AppendFloat(buf[:0], v, 'e', -1, 64)
+	at := bytes.IndexByte(e, 'e')
+	exp, err := strconv.Atoi(string(e[at+1:]))
+	if err != nil { // not a number, which no document holds
+		return append(dst, "null"...)
+	}
+	if exp < -serverDigits || exp >= serverDigits && v == math.Trunc(v) {
+		return strconv.AppendInt(append(dst, e[:at+1]...), int64(exp), 10)
+	}
+	from := len(dst)
+	dst = strconv.AppendFloat(dst, v, 'f', -1, 64)
+	if bytes.IndexByte(dst[from:], '.') < 0 {
+		dst = append(dst, ".0"...)
+	}
+	return dst
+}
+
+const serverDigits = 15
+
+// appendServerDate writes a date or time of day as MySQL does in a document.
+func appendServerDate(dst []byte, t byte, u uint64) []byte {
+	dst = append(dst, '"')
+	at := len(dst)
+	dst = appendPackedDatetime(dst, u>>24&(1<<39-1))
+	if t == typeDate {
+		dst = dst[:at+len("2006-01-02")]
+	} else {
+		dst = appendFraction(dst, u&(1<<24-1), maxFSP)
+	}
+	return append(dst, '"')
 }
 
 func appendPackedTime(dst []byte, v int64) []byte {
@@ -268,14 +345,14 @@ const hexDigits = "0123456789abcdef"
 
 // quoted writes s, text in the document's charset, as a JSON string.
 func (j *jsonText) quoted(dst, s []byte) []byte {
-	if j.charset != nil && j.charset.kind != kindUTF8 || !utf8.Valid(s) {
-		s = j.charset.Append(nil, s)
+	if c := j.style.Charset; c != nil && c.kind != kindUTF8 || !utf8.Valid(s) {
+		s = c.Append(nil, s)
 	}
 	dst = append(dst, '"')
 	from := 0
 	for i := 0; i < len(s); i++ {
 		b := s[i]
-		if !jsonSpecial[b] || b == 0xc2 && s[i+1] > 0xa0 {
+		if !jsonSpecial[b] || b == 0xc2 && s[i+1] > 0xa0 || j.style.Server && b >= 0x7f {
 			continue
 		}
 		dst = append(dst, s[from:i]...)
@@ -288,6 +365,12 @@ func (j *jsonText) quoted(dst, s []byte) []byte {
 			dst = append(dst, '\\', 'r')
 		case '\t':
 			dst = append(dst, '\\', 't')
+		case '\b', '\f':
+			if j.style.Server {
+				dst = append(dst, '\\', 'b'+(b-'\b'))
+				break
+			}
+			dst = append(dst, '\\', 'u', '0', '0', hexDigits[b>>4], hexDigits[b&15])
 		default:
 			if b == 0xc2 {
 				i++

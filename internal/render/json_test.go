@@ -253,13 +253,13 @@ func TestJSON(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			for _, large := range []bool{false, true} {
 				raw := encodeDocument(c.node, large)
-				if got := string(render.JSON([]byte("> "), raw, nil)); got != "> "+c.want {
+				if got := string(render.JSON([]byte("> "), raw, render.JSONStyle{})); got != "> "+c.want {
 					t.Errorf("large %v: got %s, want > %s", large, got, c.want)
 				}
 			}
 		})
 	}
-	if got := render.JSON(nil, nil, nil); len(got) != 0 {
+	if got := render.JSON(nil, nil, render.JSONStyle{}); len(got) != 0 {
 		t.Errorf("no bytes gave %q", got)
 	}
 }
@@ -270,7 +270,7 @@ func TestJSONCharset(t *testing.T) {
 		t.Fatal(err)
 	}
 	raw := encodeDocument(object{{"\xd6\xd0", "\xce\xc4\n"}}, false)
-	if got := string(render.JSON(nil, raw, gbk)); got != `{"中": "文\n"}` {
+	if got := string(render.JSON(nil, raw, render.JSONStyle{Charset: gbk})); got != `{"中": "文\n"}` {
 		t.Errorf("got %s", got)
 	}
 }
@@ -306,12 +306,12 @@ func TestJSONHostile(t *testing.T) {
 		{"too deep", encodeDocument(nested, false), 2000},
 	}
 	for _, c := range cases {
-		got := render.JSON(nil, c.raw, nil)
+		got := render.JSON(nil, c.raw, render.JSONStyle{})
 		if len(got) > c.max || !json.Valid(got) {
 			t.Errorf("%s: %d bytes of text out of %d: %.60s", c.name, len(got), len(c.raw), got)
 		}
 	}
-	if got := string(render.JSON(nil, self, nil)); got != "null" {
+	if got := string(render.JSON(nil, self, render.JSONStyle{})); got != "null" {
 		t.Errorf("an array of itself = %.60s, want null", got)
 	}
 	// MySQL's own limit of 100 levels is inside ours.
@@ -319,7 +319,7 @@ func TestJSONHostile(t *testing.T) {
 	for range 99 {
 		legal = array{legal}
 	}
-	if got, want := string(render.JSON(nil, encodeDocument(legal, false), nil)), text(legal); got != want {
+	if got, want := string(render.JSON(nil, encodeDocument(legal, false), render.JSONStyle{})), text(legal); got != want {
 		t.Errorf("100 levels: %s", got)
 	}
 }
@@ -327,11 +327,11 @@ func TestJSONHostile(t *testing.T) {
 func TestJSONCutShort(t *testing.T) {
 	raw := encodeDocument(object{{"a", int16(1)}, {"b", array{"x", int64(5), 1.5}}, {"c", opaqueDecimal("1.50", 5, 2)}}, false)
 	for n := 1; n < len(raw); n++ {
-		if got := render.JSON(nil, raw[:n], nil); !json.Valid(got) {
+		if got := render.JSON(nil, raw[:n], render.JSONStyle{}); !json.Valid(got) {
 			t.Errorf("cut at %d: %s", n, got)
 		}
 	}
-	if got := string(render.JSON(nil, raw[:1], nil)); got != "null" {
+	if got := string(render.JSON(nil, raw[:1], render.JSONStyle{})); got != "null" {
 		t.Errorf("type alone = %s, want null", got)
 	}
 }
@@ -400,7 +400,7 @@ func FuzzJSONTree(f *testing.F) {
 		}
 		want := text(node)
 		for _, large := range []bool{false, true} {
-			if got := string(render.JSON(nil, encodeDocument(node, large), nil)); got != want {
+			if got := string(render.JSON(nil, encodeDocument(node, large), render.JSONStyle{})); got != want {
 				t.Errorf("got %s, want %s", got, want)
 			}
 		}
@@ -413,7 +413,7 @@ func FuzzJSON(f *testing.F) {
 		f.Add(encodeDocument(randomNode(r, 0), i%2 == 0))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		got := render.JSON(nil, raw, nil)
+		got := render.JSON(nil, raw, render.JSONStyle{})
 		if len(raw) == 0 {
 			return
 		}

@@ -9,8 +9,8 @@ import (
 
 // JSONApply renders the whole document that a partial update makes of the one
 // before it. ok is false, and out is dst, when the diffs cannot be applied to it.
-func JSONApply(dst, before, diffs []byte, c *Charset) (out []byte, ok bool) {
-	p := jsonReader{text: JSON(nil, before, c)}
+func JSONApply(dst, before, diffs []byte, style JSONStyle) (out []byte, ok bool) {
+	p := jsonReader{text: JSON(nil, before, style)}
 	root := p.node(0)
 	if root == nil || len(p.text) > 0 {
 		return dst, false
@@ -20,11 +20,11 @@ func JSONApply(dst, before, diffs []byte, c *Charset) (out []byte, ok bool) {
 		if d, rest, ok = nextDiff(rest); !ok {
 			return dst, false
 		}
-		if root, ok = root.apply(d, c); !ok {
+		if root, ok = root.apply(d, style); !ok {
 			return dst, false
 		}
 	}
-	return root.append(dst), true
+	return root.append(dst, jsonText{style: JSONStyle{Server: style.Server}}), true
 }
 
 // jsonNode is a value of a document; its scalars are text as JSON renders it.
@@ -217,14 +217,14 @@ func (n *jsonNode) at(l jsonLeg) (i int, found, ok bool) {
 }
 
 // apply changes the document and returns its root.
-func (n *jsonNode) apply(d jsonDiff, c *Charset) (*jsonNode, bool) {
+func (n *jsonNode) apply(d jsonDiff, style JSONStyle) (*jsonNode, bool) {
 	path, ok := legs(d.path)
 	if !ok {
 		return nil, false
 	}
 	var value *jsonNode
 	if d.op != diffRemove {
-		p := jsonReader{text: JSON(nil, d.value, c)}
+		p := jsonReader{text: JSON(nil, d.value, style)}
 		if value = p.node(0); value == nil {
 			return nil, false
 		}
@@ -263,11 +263,11 @@ func (n *jsonNode) apply(d jsonDiff, c *Charset) (*jsonNode, bool) {
 	return n, true
 }
 
-func (n *jsonNode) append(dst []byte) []byte {
+// append writes the text; keys are quoted by quote.
+func (n *jsonNode) append(dst []byte, quote jsonText) []byte {
 	if n.kind == 0 {
 		return append(dst, n.text...)
 	}
-	quote := jsonText{}
 	dst = append(dst, n.kind)
 	for i, v := range n.values {
 		if i > 0 {
@@ -276,7 +276,7 @@ func (n *jsonNode) append(dst []byte) []byte {
 		if n.kind == '{' {
 			dst = append(quote.quoted(dst, n.keys[i]), ": "...)
 		}
-		dst = v.append(dst)
+		dst = v.append(dst, quote)
 	}
 	if n.kind == '{' {
 		return append(dst, '}')

@@ -13,7 +13,7 @@ func FuzzJSONApply(f *testing.F) {
 	f.Add(small, []byte{1, 3, '$', '.', 'b', 3, 5, 9, 0, 2, 3, '$', '.', 'a'})
 	f.Add(small, []byte{1, 6, '$', '.', '"', 'b', '"', '[', 3, 5, 9, 0})
 	f.Fuzz(func(t *testing.T, doc, diffs []byte) {
-		out, ok := render.JSONApply([]byte("x"), doc, diffs, nil)
+		out, ok := render.JSONApply([]byte("x"), doc, diffs, render.JSONStyle{})
 		if !ok && string(out) != "x" || len(out) == 0 || out[0] != 'x' {
 			t.Errorf("%q, %v", out, ok)
 		}
@@ -38,7 +38,7 @@ func TestJSONApply(t *testing.T) {
 		{"an element of an object", []byte{0, 4, '$', '[', '0', ']', 3, 5, 9, 0}, ""},
 		{"no diffs", []byte{7}, ""},
 	} {
-		out, ok := render.JSONApply(nil, small, c.diffs, nil)
+		out, ok := render.JSONApply(nil, small, c.diffs, render.JSONStyle{})
 		if ok != (c.want != "") || string(out) != c.want {
 			t.Errorf("%s: %q, %v", c.name, out, ok)
 		}

@@ -18,7 +18,7 @@ const (
 // when raw is not such a sequence; it may then be a whole document. No bytes
 // are a sequence without diffs and give no text; the bare column name that
 // Java shows if that is the very end of the event is left to the caller.
-func JSONDiff(dst, raw []byte, column string, c *Charset) (out []byte, ok bool) {
+func JSONDiff(dst, raw []byte, column string, style JSONStyle) (out []byte, ok bool) {
 	count := 0
 	for rest := raw; len(rest) > 0; count++ {
 		if _, rest, ok = nextDiff(rest); !ok {
@@ -39,7 +39,7 @@ func JSONDiff(dst, raw []byte, column string, c *Charset) (out []byte, ok bool) 
 		}
 		dst = append(Latin1(dst, path), '\'')
 		if d.op != diffRemove {
-			dst = JSON(append(dst, ", "...), d.value, c)
+			dst = JSON(append(dst, ", "...), d.value, style)
 		}
 		if len(rest) == 0 {
 			return append(dst, ')'), true

@@ -61,7 +61,7 @@ func TestJSONDiff(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			got, ok := render.JSONDiff([]byte("> "), encodeDiffs(c.diffs...), "j", nil)
+			got, ok := render.JSONDiff([]byte("> "), encodeDiffs(c.diffs...), "j", render.JSONStyle{})
 			if !ok || string(got) != "> "+c.want {
 				t.Errorf("got %s (%v), want > %s", got, ok, c.want)
 			}
@@ -88,7 +88,7 @@ func TestJSONDiffNot(t *testing.T) {
 		{"rest after a diff", append(encodeDiffs(diff{2, "$.a", nil}), 2)},
 	}
 	for _, c := range cases {
-		if got, ok := render.JSONDiff([]byte("> "), c.raw, "j", nil); ok || string(got) != "> " {
+		if got, ok := render.JSONDiff([]byte("> "), c.raw, "j", render.JSONStyle{}); ok || string(got) != "> " {
 			t.Errorf("%s: %s (%v)", c.name, got, ok)
 		}
 	}
@@ -98,7 +98,7 @@ func FuzzJSONDiff(f *testing.F) {
 	f.Add(encodeDiffs(diff{0, "$.b", int16(2)}, diff{1, "$[0]", "x"}, diff{2, "$.c", nil}))
 	f.Add(encodeDocument(array{"x"}, false))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		got, ok := render.JSONDiff(nil, raw, "col", nil)
+		got, ok := render.JSONDiff(nil, raw, "col", render.JSONStyle{})
 		switch {
 		case !ok && len(got) != 0:
 			t.Errorf("% x: text without ok: %s", raw, got)

@@ -1,6 +1,9 @@
 package render
 
-import "encoding/binary"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
 // Int renders a signed little-endian integer of 1, 2, 3, 4 or 8 bytes; the
 // length of raw selects the width.
@@ -76,6 +79,19 @@ func DecimalLen(precision, scale int) int {
 	whole, frac := decimalShape(precision, scale)
 	return partBytes[whole%groupDigits] + whole/groupDigits*groupBytes +
 		frac/groupDigits*groupBytes + partBytes[frac%groupDigits]
+}
+
+// DecimalFull renders a packed DECIMAL with all digits of its fraction.
+func DecimalFull(dst, raw []byte, precision, scale int) []byte {
+	from := len(dst)
+	dst = Decimal(dst, raw, precision, scale)
+	if scale <= 0 {
+		return dst
+	}
+	for digits := len(dst) - from - 1 - bytes.IndexByte(dst[from:], '.'); digits < min(scale, maxDecimalDigits); digits++ {
+		dst = append(dst, '0')
+	}
+	return dst
 }
 
 // Decimal renders a packed DECIMAL. As in Java (LogBuffer.getDecimal) the last

@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"sync"
@@ -17,6 +18,7 @@ type Proxy struct {
 	cut      bool
 	open     map[net.Conn]bool
 	wg       sync.WaitGroup
+	from, to []byte // what is replaced on the way to the server
 }
 
 // StartProxy forwards connections to the target until the test ends.
@@ -51,9 +53,12 @@ func (p *Proxy) accept() {
 			}
 			continue
 		}
-		for _, pair := range [][2]net.Conn{{near, far}, {far, near}} {
+		for _, pair := range []struct {
+			to   io.Writer
+			from io.Reader
+		}{{near, far}, {replacer{far, p}, near}} {
 			p.wg.Go(func() {
-				_, _ = io.Copy(pair[0], pair[1])
+				_, _ = io.Copy(pair.to, pair.from)
 				_ = near.Close()
 				_ = far.Close()
 				p.mu.Lock()
@@ -63,6 +68,31 @@ func (p *Proxy) accept() {
 			})
 		}
 	}
+}
+
+// Replace changes a text on its way to the server, from now on, into another of
+// the same length: the server is asked something else than the client believes.
+func (p *Proxy) Replace(from, to string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.from, p.to = []byte(from), []byte(to)
+}
+
+// replacer writes what is left after Replace. A text that is asked for comes in
+// one piece, as statements of a few words do.
+type replacer struct {
+	net.Conn
+	p *Proxy
+}
+
+func (r replacer) Write(b []byte) (int, error) {
+	r.p.mu.Lock()
+	from, to := r.p.from, r.p.to
+	r.p.mu.Unlock()
+	if len(from) > 0 {
+		b = bytes.ReplaceAll(b, from, to)
+	}
+	return r.Conn.Write(b)
 }
 
 func (p *Proxy) keep(conns ...net.Conn) bool {
