@@ -14,7 +14,7 @@ SOAK_SECONDS ?= 600
 comma := ,
 
 .DEFAULT_GOAL := help
-.PHONY: help build test unit lint fmt generate fuzz parts integration conformance fault golden truth soak matrix bench demo dist deb image cover check clean
+.PHONY: help build test unit lint fmt generate fuzz parts integration conformance fault systemd golden truth soak matrix bench demo dist deb image cover check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -59,6 +59,12 @@ conformance: parts ## tests with the unmodified Java, Go and Python clients
 
 fault: parts ## kill, cut and starve the real binary
 	CANALD_TEST_SOURCES=$(SOURCES) $(GO) test -count=1 -timeout 20m ./test/fault
+
+systemd: ## the unit under a real systemd; needs root, debootstrap and systemd-nspawn
+	rm -f dist/canald_*_amd64.deb && deploy/package/deb.sh $(VERSION) amd64
+	test -d $(CACHE)/systemd/usr || debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,adduser bookworm $(CACHE)/systemd
+	test/parts/get.sh mysql-9.7 zookeeper
+	CANALD_SYSTEMD_TREE=$(CACHE)/systemd CANALD_TEST_SOURCES=mysql-9.7 $(GO) test -tags systemd -v -count=1 -timeout 20m -run TestSystemd ./test/fault
 
 golden: ## replay recorded scripts and compare with what Canal's Java server sent
 	test/parts/get.sh mysql-9.7 mariadb-10.11
