@@ -89,7 +89,7 @@ func TestEqualErrorsAreFolded(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
 			logs, console := open(t, dir)
-			now := morning()
+			now := today()
 			log := logs.Destination("d").Named("binlog").WithOptions(zap.WithClock(now))
 			c.log(log, func(d time.Duration) { now.now = now.now.Add(d) })
 			if err := logs.Close(); err != nil {
@@ -152,7 +152,7 @@ func TestFoldInJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := logs.Destination("d").WithOptions(zap.WithClock(morning()))
+	log := logs.Destination("d").WithOptions(zap.WithClock(today()))
 	for range 6 {
 		log.Error("x", zap.Error(errors.New("y")))
 	}
