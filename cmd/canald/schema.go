@@ -24,7 +24,8 @@ import (
 
 const schemaHelp = `schema shows and mends what an instance knows of its source's tables. Each statement of the binlog that changes columns is kept
 with what was before it, so that rows are decoded with the columns of their own time; it may be used while the server runs.
---at takes a place in the binlog (mysql-bin.000042:4711) or a time (2026-11-24T12:00:00+01:00).`
+--at takes a place in the binlog (mysql-bin.000042:4711), a time (2026-11-24T12:00:00+01:00), or, with
+canal.instance.gtidon, a GTID (3e11fa47-71ca-11e1-9e33-c80aa9429562:23, or 0-1-23 of a MariaDB).`
 
 // schemaCommand is canald schema show, diff and set.
 func schemaCommand(options func() (config.Options, error)) *cobra.Command {
@@ -46,7 +47,7 @@ func schemaCommand(options func() (config.Options, error)) *cobra.Command {
 			return showTable(cmd.OutOrStdout(), h, args[0], at)
 		},
 	}
-	show.Flags().StringVar(&at, "at", "", "place or time; default: where the instance reads")
+	show.Flags().StringVar(&at, "at", "", "place, time or GTID; default: where the instance reads")
 	diff := &cobra.Command{
 		Use:   "diff",
 		Short: "Compare what is known with what the source has now; exit code 1 when something differs",
@@ -116,14 +117,21 @@ func parseTable(text string) (schema.Name, error) {
 	return schema.Name{Schema: s, Table: t}, nil
 }
 
-// parsePlace reads file:offset or a time; after tells what lies behind it.
+// parsePlace reads file:offset, a time, or a GTID or set of them; after tells what
+// lies behind it.
 func parsePlace(text string) (p position.Position, after func(position.Position) bool, err error) {
 	if t, err := time.Parse(time.RFC3339, text); err == nil {
 		return p, func(x position.Position) bool { return x.Timestamp > t.UnixMilli() }, nil
 	}
+	if set, err := position.ParseGTIDSet(text); err == nil && !set.Empty() {
+		return p, func(x position.Position) bool {
+			has, err := position.ParseGTIDSet(x.GTID)
+			return err == nil && has.Beyond(set)
+		}, nil
+	}
 	i := strings.LastIndexByte(text, ':')
 	if i <= 0 {
-		return p, nil, fmt.Errorf("%q is neither file:offset nor a time such as 2026-11-24T12:00:00Z", text)
+		return p, nil, fmt.Errorf("%q is neither file:offset, nor a time such as 2026-11-24T12:00:00Z, nor a GTID", text)
 	}
 	p.File = text[:i]
 	if p.Offset, err = strconv.ParseUint(text[i+1:], 10, 64); err != nil {

@@ -48,6 +48,13 @@ func (s *session) check(ctx context.Context, cfg Config, log *zap.Logger) error 
 	if !found {
 		image = "FULL"
 	}
+	if cfg.GTID {
+		if names, err := s.writesGTIDs(ctx); err != nil {
+			return err
+		} else if !names {
+			log.Warn("the source gives transactions no GTIDs: canal.instance.gtidon has no effect, and places are files and offsets; repair on the source: gtid_mode=ON and enforce_gtid_consistency=ON in my.cnf")
+		}
+	}
 	if !allowed(cfg.Images, image) {
 		return fmt.Errorf("%w: Unsupported BinlogImage %s; repair on the source: SET GLOBAL binlog_row_image = 'FULL'", ErrPrecondition, image)
 	}
@@ -89,6 +96,9 @@ func (s *session) status(ctx context.Context) (Status, error) {
 		return Status{}, err
 	}
 	st := Status{Position: position.Position{File: strings.Clone(file), Offset: offset}}
+	if text, err := res.GetStringByName(0, "Executed_Gtid_Set"); err == nil {
+		st.GTID = strings.Clone(text)
+	}
 	res.Close()
 	res, err = s.query(ctx, "SELECT UNIX_TIMESTAMP(), @@server_id")
 	if err != nil {

@@ -38,6 +38,7 @@ type Config struct {
 	TLS      TLSMode // empty is DISABLED
 	ServerID uint32  // as a replica; must be unique among the source's replicas
 	Database string  // default database of the session, usually empty
+	GTID     bool    // places carry sets of transactions, and dumps are asked for by them
 
 	Charset *render.Charset // of names and texts; nil is UTF-8
 
@@ -126,4 +127,5 @@ type Sink interface {
 // Status is where a source's binlog ends, by its own word and clock.
 type Status struct {
 	Position position.Position // with ServerID, and Timestamp of the source's clock in ms
+	GTID     string            // the set that a MySQL shows for it, as the server writes it
 }

@@ -29,10 +29,13 @@ var ErrSourceClosed = errors.New("the source ended the dump: it was shut down, o
 
 const (
 	comBinlogDump    = 0x12
+	comBinlogDumpSet = 0x1e
 	comRegisterSlave = 0x15
 	// flagAnnotate asks MariaDB for ANNOTATE_ROWS events.
 	flagAnnotate = 0x02
-	maxPacket    = 1<<24 - 1
+	// flagThroughSet says that the dump goes by a set.
+	flagThroughSet = 0x04
+	maxPacket      = 1<<24 - 1
 	// maxEventBytes is more than max_allowed_packet allows (1 GiB).
 	maxEventBytes    = 1<<30 + 1<<20
 	readBufferBytes  = 64 << 10
@@ -51,6 +54,43 @@ type dump struct {
 
 // startDump prepares the session as a replica and asks for the binlog from pos on.
 func (s *session) startDump(ctx context.Context, cfg Config, pos position.Position) (*dump, error) {
+	if pos.Offset > math.MaxUint32 {
+		return nil, fmt.Errorf("dump from %s: the protocol has no offsets above 4 GiB", pos)
+	}
+	body := []byte{comBinlogDump}
+	body = binary.LittleEndian.AppendUint32(body, uint32(pos.Offset))
+	body = binary.LittleEndian.AppendUint16(body, flagAnnotate)
+	body = binary.LittleEndian.AppendUint32(body, cfg.ServerID)
+	body = append(body, pos.File...)
+	return s.askDump(ctx, cfg, body, pos.String())
+}
+
+// startDumpBySet is startDump for what is not in a set.
+func (s *session) startDumpBySet(ctx context.Context, cfg Config, set *position.GTIDSet) (*dump, error) {
+	if s.maria {
+		for _, sql := range []string{
+			"SET @slave_connect_state='" + set.String() + "'", "SET @slave_gtid_strict_mode=0", "SET @slave_gtid_ignore_duplicates=0",
+		} {
+			res, err := s.query(ctx, sql)
+			if err != nil {
+				return nil, err
+			}
+			res.Close()
+		}
+		return s.startDump(ctx, cfg, position.Position{})
+	}
+	data := set.Encode()
+	body := []byte{comBinlogDumpSet}
+	body = binary.LittleEndian.AppendUint16(body, flagThroughSet)
+	body = binary.LittleEndian.AppendUint32(body, cfg.ServerID)
+	body = binary.LittleEndian.AppendUint32(body, 0) // bytes of a file's name
+	body = binary.LittleEndian.AppendUint64(body, firstOffset)
+	body = binary.LittleEndian.AppendUint32(body, uint32(len(data)))
+	return s.askDump(ctx, cfg, append(body, data...), "a set of transactions")
+}
+
+// askDump prepares the session as a replica and sends a request for a dump.
+func (s *session) askDump(ctx context.Context, cfg Config, request []byte, from string) (*dump, error) {
 	for _, sql := range []string{
 		"SET wait_timeout=9999999",
 		"SET net_write_timeout=7200",
@@ -77,9 +117,6 @@ func (s *session) startDump(ctx context.Context, cfg Config, pos position.Positi
 	} else if !isLoginError(err) {
 		return nil, err
 	}
-	if pos.Offset > math.MaxUint32 {
-		return nil, fmt.Errorf("dump from %s: the protocol has no offsets above 4 GiB", pos)
-	}
 	d := &dump{conn: s.conn.Conn.Conn, timeout: cfg.ReadTimeout, buf: make([]byte, readBufferBytes), checksum: checksum}
 	if err := d.conn.SetDeadline(time.Now().Add(s.timeout)); err != nil {
 		return nil, err
@@ -87,13 +124,8 @@ func (s *session) startDump(ctx context.Context, cfg Config, pos position.Positi
 	if err := d.register(cfg); err != nil {
 		return nil, fmt.Errorf("register as replica %d: %w", cfg.ServerID, err)
 	}
-	body := []byte{comBinlogDump}
-	body = binary.LittleEndian.AppendUint32(body, uint32(pos.Offset))
-	body = binary.LittleEndian.AppendUint16(body, flagAnnotate)
-	body = binary.LittleEndian.AppendUint32(body, cfg.ServerID)
-	body = append(body, pos.File...)
-	if err := d.write(body); err != nil {
-		return nil, fmt.Errorf("dump from %s: %w", pos, err)
+	if err := d.write(request); err != nil {
+		return nil, fmt.Errorf("dump from %s: %w", from, err)
 	}
 	return d, d.conn.SetDeadline(time.Time{})
 }
@@ -273,7 +305,8 @@ func parseError(b []byte) error {
 func explainFatal(e *mysql.MyError) error {
 	text := strings.ToLower(e.Message)
 	switch {
-	case strings.Contains(text, "could not find first log"), strings.Contains(text, "purged"):
+	case strings.Contains(text, "could not find first log"), strings.Contains(text, "purged"),
+		strings.Contains(text, "more gtids than"), strings.Contains(text, "not in the master's binlog"):
 		return fmt.Errorf("%w: %w", ErrPositionPurged, e)
 	case strings.Contains(text, "same server"):
 		return fmt.Errorf("%w: %w", ErrSourceClosed, e)

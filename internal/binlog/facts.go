@@ -19,6 +19,7 @@ type facts struct {
 	id         string // tells this source from another one
 	fold       bool   // names of tables that differ in case only are equal
 	collations entry.Collations
+	gtids      bool   // its transactions have names
 	rds        bool   // an RDS of Alibaba Cloud
 	rowID      string // the name of the key that the source gives a table without one
 }
@@ -36,6 +37,9 @@ func (s *session) facts(ctx context.Context, addr string) (facts, error) {
 			return f, err
 		}
 		f.id = addr + "/" + id
+	}
+	if f.gtids, err = s.writesGTIDs(ctx); err != nil {
+		return f, err
 	}
 	lower, _, err := s.variable(ctx, "lower_case_table_names")
 	if err != nil {

@@ -48,7 +48,7 @@ const maxProbedTables = 100_000
 
 var probedVariables = []string{
 	"log_bin", "binlog_format", "binlog_row_image", "binlog_row_metadata", "binlog_row_value_options", "server_id", "time_zone",
-	"system_time_zone", "expire_logs_days", "binlog_expire_logs_seconds", "require_secure_transport", "gtid_mode", "max_connections",
+	"system_time_zone", "expire_logs_days", "binlog_expire_logs_seconds", "require_secure_transport", "gtid_mode", "gtid_purged", "max_connections",
 	"binlog_do_db", "binlog_ignore_db",
 }
 

@@ -9,7 +9,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/canald/canald/internal/entry"
 	"github.com/canald/canald/internal/history"
 	"github.com/canald/canald/internal/position"
 	"github.com/canald/canald/internal/schema"
@@ -181,6 +180,9 @@ func (r *Reader) Close() {
 // table map on. It may be called from any goroutine.
 func (r *Reader) Refilter() { r.filters.Add(1) }
 
+// SourceID tells this source from another one that answers at the same address.
+func (r *Reader) SourceID() string { return r.facts.id }
+
 // Version is the source's own version text.
 func (r *Reader) Version() string { return r.meta.version }
 
@@ -198,25 +200,44 @@ func (r *Reader) skipped(n schema.Name) bool {
 
 // Run dumps from the given place and hands chunks to the sink until the context
 // is done or something fails; it never returns nil. The place must be the start
-// of an event outside a transaction, or of a transaction's first or last event.
+// of an event outside a transaction, or of a transaction's first or last event; in
+// GTID mode one with a set is that of the first transaction that is not in it.
 func (r *Reader) Run(ctx context.Context, from position.Position, sink Sink) error {
+	set, bySet, err := r.gtidsAt(ctx, from)
+	if err != nil {
+		return err
+	}
 	s, err := dial(ctx, r.cfg)
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	d, err := s.startDump(ctx, r.cfg, from)
+	var d *dump
+	if bySet {
+		if err := r.compareSets(ctx, set); err != nil {
+			return err
+		}
+		d, err = s.startDumpBySet(ctx, r.cfg, set)
+	} else {
+		d, err = s.startDump(ctx, r.cfg, from)
+	}
 	if err != nil {
 		return err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = s.raw.Close() })
 	defer stop()
 	defer r.endDump(ctx, s.conn.GetConnectionID())
-	st := &stream{r: r, d: d, sink: sink, file: from.File, maps: map[uint64]*mapped{}, next: uint32(from.Offset), fresh: true}
-	st.context = entry.NewContext(from.File, "")
+	st := &stream{r: r, d: d, sink: sink, maps: map[uint64]*mapped{}, next: uint32(from.Offset), fresh: true}
+	if set != nil {
+		st.gtids = &gtids{set: set, text: set.String()}
+	}
+	st.enter(from.File)
 	err = st.run(ctx)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	if bySet {
+		err = r.explainPurged(ctx, set, err)
 	}
 	return fmt.Errorf("dump from %s: %w", from, err)
 }

@@ -2,16 +2,10 @@ package binlog
 
 import (
 	"context"
-	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
-
-	"github.com/go-mysql-org/go-mysql/mysql"
 
 	"github.com/canald/canald/internal/event"
 	"github.com/canald/canald/internal/position"
@@ -111,7 +105,7 @@ func SearchTime(ctx context.Context, cfg Config, millis int64) (StartConfig, err
 // a GTID set of MySQL, or MariaDB's list of domain-server-sequence.
 func SearchGTID(ctx context.Context, cfg Config, text string) (StartConfig, error) {
 	cfg = cfg.withDefaults()
-	has, err := parseGTIDs(text)
+	set, err := position.ParseGTIDSet(text)
 	if err != nil {
 		return StartConfig{}, err
 	}
@@ -125,11 +119,11 @@ func SearchGTID(ctx context.Context, cfg Config, text string) (StartConfig, erro
 		var found StartConfig
 		complete := true
 		err := walk(ctx, cfg, files[i], func(h event.Header, b []byte) (bool, error) {
-			known, before, err := has(h, b)
+			lacks, before, err := lacking(set, h, b)
 			switch {
 			case err != nil:
 				return false, err
-			case known:
+			case !lacks:
 				return true, nil
 			case before:
 				complete = false
@@ -152,84 +146,13 @@ func SearchGTID(ctx context.Context, cfg Config, text string) (StartConfig, erro
 	return StartConfig{}, fmt.Errorf("%w: transactions that the set lacks were purged", ErrNotThere)
 }
 
-// parseGTIDs makes a function that tells of an event whether the set holds it,
-// or all that it names; before is true when the event tells of earlier files.
-func parseGTIDs(text string) (func(h event.Header, b []byte) (known, before bool, err error), error) {
-	text = strings.Join(strings.Fields(text), "")
-	if strings.Contains(text, ":") {
-		set, err := mysql.ParseMysqlGTIDSet(text)
-		if err != nil {
-			return nil, fmt.Errorf("GTID set %q: %w", text, err)
-		}
-		return func(h event.Header, b []byte) (bool, bool, error) { return mysqlHas(set, h, b) }, nil
+// lacking tells of an event whether a set lacks what it names; before is true when
+// the event tells of earlier files.
+func lacking(set *position.GTIDSet, h event.Header, b []byte) (lacks, before bool, err error) {
+	named := &position.GTIDSet{}
+	if err := addGTIDs(named, h, b); err != nil {
+		return false, false, err
 	}
-	last := map[uint32]uint64{}
-	for g := range strings.SplitSeq(text, ",") {
-		parts := strings.Split(g, "-")
-		if len(parts) != 3 {
-			return nil, fmt.Errorf("GTID %q: uuid:n-m of MySQL or domain-server-sequence of MariaDB is expected", g)
-		}
-		domain, err1 := strconv.ParseUint(parts[0], 10, 32)
-		_, err2 := strconv.ParseUint(parts[1], 10, 32)
-		sequence, err3 := strconv.ParseUint(parts[2], 10, 64)
-		if err := errors.Join(err1, err2, err3); err != nil {
-			return nil, fmt.Errorf("GTID %q: %w", g, err)
-		}
-		last[uint32(domain)] = sequence
-	}
-	return func(h event.Header, b []byte) (bool, bool, error) { return mariaHas(last, h, b) }, nil
-}
-
-const sidBytes = 16
-
-func mysqlHas(set mysql.GTIDSet, h event.Header, b []byte) (known, before bool, err error) {
-	b = b[event.HeaderLen:]
-	switch h.Type {
-	case event.TypePreviousGTIDs:
-		past, err := mysql.DecodeMysqlGTIDSet(b)
-		if err != nil {
-			return false, true, fmt.Errorf("previous GTIDs: %w", err)
-		}
-		return set.Contain(past), true, nil
-	case event.TypeGTID:
-		if len(b) < 1+sidBytes+8 {
-			return false, false, event.ErrShort
-		}
-		sid := hex.EncodeToString(b[1 : 1+sidBytes])
-		one := fmt.Sprintf("%s-%s-%s-%s-%s:%d", sid[:8], sid[8:12], sid[12:16], sid[16:20], sid[20:], binary.LittleEndian.Uint64(b[1+sidBytes:]))
-		gtid, err := mysql.ParseMysqlGTIDSet(one)
-		if err != nil {
-			return false, false, err
-		}
-		return set.Contain(gtid), false, nil
-	case event.TypeGTIDTagged:
-		return false, false, errors.New("the binlog has tagged GTIDs, which a search by GTID cannot compare; name a file and offset, or a time")
-	}
-	return true, false, nil
-}
-
-func mariaHas(last map[uint32]uint64, h event.Header, b []byte) (known, before bool, err error) {
-	b = b[event.HeaderLen:]
-	switch h.Type {
-	case event.TypeMariaGTIDList:
-		if len(b) < 4 {
-			return false, true, event.ErrShort
-		}
-		n := int(binary.LittleEndian.Uint32(b) & (1<<28 - 1))
-		if len(b) < 4+16*n {
-			return false, true, event.ErrShort
-		}
-		for i := range n {
-			g := b[4+16*i:]
-			if binary.LittleEndian.Uint64(g[8:]) > last[binary.LittleEndian.Uint32(g)] {
-				return false, true, nil
-			}
-		}
-	case event.TypeMariaGTID:
-		if len(b) < 12 {
-			return false, false, event.ErrShort
-		}
-		return binary.LittleEndian.Uint64(b) <= last[binary.LittleEndian.Uint32(b[8:])], false, nil
-	}
-	return true, false, nil
+	before = h.Type == event.TypePreviousGTIDs || h.Type == event.TypeMariaGTIDList
+	return !set.Contains(named), before, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/canald/canald/internal/event"
 	"github.com/canald/canald/internal/position"
@@ -14,7 +15,8 @@ import (
 type StartConfig struct {
 	File      string
 	Offset    uint64
-	Timestamp int64 // ms
+	Timestamp int64  // ms
+	GTID      string // the set behind which to start, in GTID mode
 }
 
 // firstOffset is where the first event of every binlog file lies, behind its magic number.
@@ -24,9 +26,17 @@ const firstOffset = 4
 func (r *Reader) Start(ctx context.Context, c StartConfig) (position.Position, error) {
 	end := r.clock.Position
 	switch {
+	case r.cfg.GTID && c.GTID != "":
+		return r.startBehind(ctx, c.GTID)
 	case c.File == "" && c.Timestamp > 0:
 		return position.Position{}, errors.New("canal.instance.master.timestamp needs canal.instance.master.journal.name: the search goes through one named file")
 	case c.File == "":
+		if r.cfg.GTID && r.facts.gtids {
+			var err error
+			if end.GTID, err = r.meta.setAt(ctx, r.clock); err != nil {
+				return end, err
+			}
+		}
 		return end, nil
 	case c.Offset > 0:
 		return position.Position{File: c.File, Offset: c.Offset, ServerID: end.ServerID, Timestamp: end.Timestamp}, nil
@@ -34,6 +44,24 @@ func (r *Reader) Start(ctx context.Context, c StartConfig) (position.Position, e
 		return r.boundary(ctx, c.File, func(h event.Header) bool { return int64(h.Timestamp)*1000 >= c.Timestamp })
 	}
 	return position.Position{File: c.File, Offset: firstOffset, ServerID: end.ServerID, Timestamp: end.Timestamp}, nil
+}
+
+// startBehind is the place of the first transaction that a set lacks, with the set.
+func (r *Reader) startBehind(ctx context.Context, text string) (position.Position, error) {
+	set, err := position.ParseGTIDSet(text)
+	if err != nil {
+		return position.Position{}, fmt.Errorf("canal.instance.master.gtid: %w", err)
+	}
+	c, err := SearchGTID(ctx, r.cfg, text)
+	if err != nil {
+		return position.Position{}, fmt.Errorf("canal.instance.master.gtid: %w", err)
+	}
+	p := r.clock.Position // all of it is in the set
+	if c.File != "" {
+		p.File, p.Offset = c.File, c.Offset
+	}
+	p.GTID = set.String()
+	return p, nil
 }
 
 // Align returns the begin of the transaction that the place lies in, by reading

@@ -27,6 +27,8 @@ type stream struct {
 	chunk   *entry.Chunk
 	file    string
 	context *entry.Context
+	plain   *entry.Context // the file's, without a set
+	gtids   *gtids         // nil outside GTID mode
 	maps    map[uint64]*mapped
 
 	// inTransaction is true between BEGIN, or a MariaDB GTID that opens a
@@ -183,6 +185,9 @@ func (s *stream) put(ctx context.Context, h event.Header, e entry.Event, b []byt
 		s.chunk = c
 	}
 	e.Context, e.Header, e.Offset, e.Length = s.context, h, s.start(h), h.Length
+	if e.Kind == entry.KindIntVar {
+		e.Context = s.plain // Canal gives this one no set
+	}
 	e.Off, e.Len = uint32(len(s.chunk.Buf)), uint32(len(b))
 	if s.payload.active {
 		e.Offset, e.Length = s.payload.offset, s.payload.length
@@ -211,6 +216,9 @@ func (s *stream) event(ctx context.Context, h event.Header, b []byte) error {
 		s.inTransaction = len(b) > event.HeaderLen+12 && b[event.HeaderLen+12]&1 == 0
 		s.fresh = false
 		s.unsettled = event.MariaAlterUnsettled(b)
+		if err := s.track(h, b); err != nil {
+			return err
+		}
 		if s.inTransaction && s.r.cfg.MariaBegin {
 			return s.add(ctx, h, entry.KindMariaBegin, nil, b, false)
 		}
@@ -243,8 +251,9 @@ func (s *stream) event(ctx context.Context, h event.Header, b []byte) error {
 		}
 	case event.TypeIncident:
 		s.r.log.Error("source reports an incident: its binlog may lack changes", zap.String("file", s.file), zap.Uint32("offset", h.Start()))
-	case event.TypeMariaStartEncryption, event.TypeFormatDescription, event.TypeStop, event.TypeIgnorable, event.TypeGTID,
-		event.TypeAnonymousGTID, event.TypeGTIDTagged, event.TypePreviousGTIDs,
+	case event.TypeGTID, event.TypeGTIDTagged, event.TypeAnonymousGTID, event.TypePreviousGTIDs:
+		return s.track(h, b)
+	case event.TypeMariaStartEncryption, event.TypeFormatDescription, event.TypeStop, event.TypeIgnorable,
 		event.TypeMariaGTIDList, event.TypeMariaBinlogCheckpoint:
 	default:
 		if h.Flags&event.FlagIgnorable == 0 && !h.Type.Harmless() {
@@ -295,7 +304,7 @@ func (s *stream) rotate(ctx context.Context, b []byte) error {
 		return err
 	}
 	s.r.log.Info("binlog file switched", zap.String("from", s.file), zap.String("to", file))
-	s.file, s.context = file, entry.NewContext(file, "")
+	s.enter(file)
 	return nil
 }
 

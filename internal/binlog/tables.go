@@ -21,7 +21,7 @@ import (
 
 // at is the place of an event.
 func (s *stream) at(h event.Header) position.Position {
-	p := position.Position{File: s.file, Offset: s.start(h), ServerID: int64(h.ServerID), Timestamp: int64(h.Timestamp) * 1000}
+	p := position.Position{File: s.file, Offset: s.start(h), ServerID: int64(h.ServerID), Timestamp: int64(h.Timestamp) * 1000, GTID: s.context.GTID}
 	if s.payload.active {
 		p.Offset = s.payload.offset
 	}

@@ -170,6 +170,13 @@ func (s *source) logging(r *Report) {
 	if m, ok := v["binlog_row_metadata"]; ok && !strings.EqualFold(m, "FULL") {
 		r.add(s.finding(Note, "row-metadata", "binlog_row_metadata is "+m, "with FULL the binlog names its own columns, and an ALTER between two reads cannot confuse names", "SET GLOBAL binlog_row_metadata = 'FULL'"))
 	}
+	if m := v["gtid_mode"]; s.in.GTID && !s.facts.MariaDB && !strings.EqualFold(m, "ON") {
+		if m == "" {
+			m = "not known to this version"
+		}
+		r.add(s.finding(Warning, "gtid-mode", "canal.instance.gtidon is true and gtid_mode of the source is "+m, "places are files and offsets, and a change to another source is not possible",
+			"gtid_mode=ON and enforce_gtid_consistency=ON in the source's my.cnf, or canal.instance.gtidon=false"))
+	}
 	keeps := time.Duration(0)
 	if sec, err := strconv.ParseInt(v["binlog_expire_logs_seconds"], 10, 64); err == nil && sec > 0 {
 		keeps = time.Duration(min(sec, math.MaxInt64/int64(time.Second))) * time.Second
@@ -249,6 +256,8 @@ func (s *source) places(r *Report) {
 			continue
 		}
 		switch p := c.Cursor.Position; {
+		case s.in.GTID && p.GTID != "":
+			s.set(r, c)
 		case !has(p.File):
 			r.add(s.finding(Problem, "cursor-purged", fmt.Sprintf("the cursor of client %d, %s, is gone from the source, which has %s", c.ID, p, have), "the instance cannot start where that client stopped",
 				"restore the binlog files; or take the client out of meta.dat if it is not used any more; or canal.auto.reset.latest.pos.mode=true to go on at the end and lose the gap"))
@@ -260,6 +269,26 @@ func (s *source) places(r *Report) {
 	}
 	if f := s.in.StartFile; f != "" && len(s.clients) == 0 && !has(f) {
 		r.add(s.finding(Problem, "start-purged", "canal.instance.master.journal.name is "+f+"; the source has "+have, "the instance cannot start there", "name a file that the source has, or leave the key empty to start at the end"))
+	}
+}
+
+// set looks whether the source can continue behind a cursor's set, in GTID mode.
+func (s *source) set(r *Report, c meta.Client) {
+	if s.facts.MariaDB {
+		return // it tells neither
+	}
+	had, err := position.ParseGTIDSet(c.Cursor.Position.GTID)
+	if err != nil {
+		r.add(s.finding(Problem, "cursor-gtid", fmt.Sprintf("the cursor of client %d: %v", c.ID, err), "the instance cannot start where that client stopped", "put meta.dat.1, meta.dat.2 or a backup in the place of meta.dat"))
+		return
+	}
+	if purged, err := position.ParseGTIDSet(s.facts.Variables["gtid_purged"]); err == nil && !had.Contains(purged) {
+		r.add(s.finding(Problem, "cursor-purged", fmt.Sprintf("the source has purged transactions that client %d has not had: %.200s", c.ID, purged.Without(had)), "the instance cannot start where that client stopped",
+			"restore the binlog files; or take the client out of meta.dat if it is not used any more; or canal.auto.reset.latest.pos.mode=true to go on at the end and lose the gap"))
+	}
+	if executed, err := position.ParseGTIDSet(s.facts.Status.GTID); err == nil && s.facts.StatusErr == nil && !executed.Contains(had) {
+		r.add(s.finding(Warning, "cursor-ahead", fmt.Sprintf("client %d has had transactions that the source lacks: %.200s", c.ID, had.Without(executed)), "this is a replica that is behind, another source, or its binlog was reset",
+			"point canal.instance.master.address to the right source, or remove meta.dat to begin at the end"))
 	}
 }
 

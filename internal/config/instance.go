@@ -14,6 +14,7 @@ import (
 
 	"github.com/canald/canald/internal/filter"
 	"github.com/canald/canald/internal/history"
+	"github.com/canald/canald/internal/position"
 	"github.com/canald/canald/internal/render"
 )
 
@@ -51,6 +52,8 @@ type Instance struct {
 	StartFile            string
 	StartOffset          uint64
 	StartTimestampMillis int64
+	GTID                 bool
+	StartGTID            string // a set that can be read; without GTID empty
 
 	Filter, BlackFilter string
 	// Fields and BlackFields list columns, as filter.ParseColumns reads them.
@@ -248,6 +251,13 @@ func readFilters(in *Instance, r *reader) {
 			r.fail(zone, "unknown time zone")
 		}
 	}
+	in.GTID = r.boolean(keyGTID)
+	if set := r.value(keyStartGTID); in.GTID && set.text != "" {
+		if _, err := position.ParseGTIDSet(set.text); err != nil {
+			r.fail(set, err.Error())
+		}
+		in.StartGTID = set.text
+	}
 	in.SimpleDDL = !r.boolean(keyDruidDDL)
 	in.SkipQueries, in.SkipDCL, in.SkipDDL = r.boolean(keyQueryDML), r.boolean(keyQueryDCL), r.boolean(keyQueryDDL)
 	in.SkipBrokenTables, in.SkipRows = r.boolean(keyTableError), r.boolean(keyRows)
@@ -288,7 +298,6 @@ func readPlace(in *Instance, r *reader) {
 
 // readRefused names features whose absence would lose or reveal data silently.
 func readRefused(r *reader) {
-	r.refuse(keyGTID, "GTID mode is")
 	r.refuse(keyMultiStream, "PolarDB-X streams are")
 	r.refuse(keyRDS, "binlogs from OSS are")
 	r.refuse(keyTrustStore, "key stores are")

@@ -151,6 +151,7 @@ const (
 	keyDataDir        = "canal.file.data.dir"
 	keyFlushPeriod    = "canal.file.flush.period"
 	keyAbsent         = "canal.instance.client.absent.timeout"
+	keyStartGTID      = "canal.instance.master.gtid"
 	keyGTID           = "canal.instance.gtidon"
 	keyPublicKey      = "canal.instance.pwdPublicKey"
 	keyDruid          = "canal.instance.enableDruid"

@@ -13,7 +13,6 @@ const (
 	noOSS       = "binlogs from OSS are not part of this version"
 	noProbe     = "a dead source is noticed by the heartbeat of its binlog stream"
 	noKeyStore  = "key stores are not part of this version"
-	noGTID      = "GTID mode is not part of this version"
 )
 
 var keys = slices.Concat(serverKeys, instanceKeys, groupKeys(), queueKeys)
@@ -72,7 +71,7 @@ var instanceKeys = []Key{
 	{keyJournal, InstanceScope, Text, "", "", "binlog file to start at when no cursor is stored", ""},
 	{keyPosition, InstanceScope, Integer, "", "", "offset in that file", ""},
 	{keyTimestamp, InstanceScope, Integer, "", "ms", "time to start at, in that file", ""},
-	{"canal.instance.master.gtid", InstanceScope, Text, "", "", "GTID set to start behind", noGTID},
+	{keyStartGTID, InstanceScope, Text, "", "", "GTID set to start behind when no cursor is stored; in GTID mode only", ""},
 	{"canal.instance.standby.address", InstanceScope, Address, "", "", "second source", noStandby},
 	{"canal.instance.standby.journal.name", InstanceScope, Text, "", "", "its binlog file to start at", noStandby},
 	{"canal.instance.standby.position", InstanceScope, Integer, "", "", "offset in that file", noStandby},
@@ -84,7 +83,7 @@ var instanceKeys = []Key{
 	{keyPublicKey, InstanceScope, Text, "retl", "", "public key to decrypt it with, base64", ""},
 	{keyDatabase, InstanceScope, Text, "", "", "default database of the session", ""},
 	{keyCharset, InstanceScope, Text, "UTF-8", "", "character set of names and texts, by its Java name", ""},
-	{keyGTID, InstanceScope, Bool, "false", "", "start and continue by GTID; refused when true", ""},
+	{keyGTID, InstanceScope, Bool, "false", "", "start and continue by GTID sets, on another source too", ""},
 	{keyMultiStream, InstanceScope, Bool, "false", "", "several streams of PolarDB-X; refused when true", ""},
 	{keyRDS, InstanceScope, Text, "", "", "RDS instance whose binlogs are fetched from OSS; refused unless empty", ""},
 	{"canal.aliyun.accesskey", InstanceScope, Text, "", "", "account for OSS", noOSS},

@@ -63,6 +63,7 @@ func (t EventType) IsDDL() bool {
 type Context struct {
 	File   string
 	GTID   string // executed set including the transaction; empty outside GTID mode
+	Before string // the set without it; NewContext leaves it empty
 	prefix []byte // version and logfileName, ready for a header
 	suffix []byte // gtid, ready for a header
 	props  []byte // curtGtid* props, ready for a header

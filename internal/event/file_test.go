@@ -205,6 +205,12 @@ func parse(b []byte) error {
 		_, err = event.ParseUserVar(b)
 	case event.TypeTransactionPayload:
 		_, err = event.ParsePayload(b)
+	case event.TypeGTID, event.TypeGTIDTagged:
+		_, err = event.ParseGTID(b, h.Type)
+	case event.TypeMariaGTID:
+		_, err = event.ParseMariaGTID(h, b)
+	case event.TypeMariaGTIDList:
+		_, err = event.ParseMariaGTIDList(b)
 	case event.TypeXAPrepare:
 		_, err = event.ParseXAPrepare(b)
 	case event.TypeExecuteLoadQuery:

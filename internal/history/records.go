@@ -136,6 +136,9 @@ func (h *History) Begin(source string, from position.Position) (Rewound, error) 
 	if err != nil {
 		return w, err
 	}
+	if w.Moved && from.GTID != "" {
+		return w, nil // its file is the other source's
+	}
 	return w, h.See(from.File)
 }
 
@@ -171,10 +174,13 @@ func (h *History) rewind(tx *bolt.Tx, w *Rewound, from position.Position) error 
 	return nil
 }
 
-// behind tells whether a statement lies at the start or behind it. Places of two
-// sources cannot be compared, nor those before a RESET MASTER with those after
-// it: then the times decide.
+// behind tells whether a statement lies at the start or behind it. Sets of
+// transactions tell it where both places have one. Files of two sources cannot be
+// compared, nor those before a RESET MASTER with those after it: then the times decide.
 func behind(r *Record, from position.Position, moved bool) bool {
+	if had, known := hadBefore(r.At, from); known {
+		return !had
+	}
 	timed := from.Timestamp > 0 && r.At.Timestamp > 0
 	if moved {
 		return timed && r.At.Timestamp >= from.Timestamp
@@ -183,6 +189,19 @@ func behind(r *Record, from position.Position, moved bool) bool {
 		return false
 	}
 	return position.Compare(r.At, from) >= 0
+}
+
+// hadBefore tells whether a statement is in the set of the start.
+func hadBefore(at, from position.Position) (had, known bool) {
+	if at.GTID == "" || from.GTID == "" {
+		return false, false
+	}
+	statement, err1 := position.ParseGTIDSet(at.GTID)
+	start, err2 := position.ParseGTIDSet(from.GTID)
+	if err1 != nil || err2 != nil {
+		return false, false
+	}
+	return start.Contains(statement), true
 }
 
 // Reset forgets everything.

@@ -49,7 +49,7 @@ func (h *History) Adopt(from position.Position) (int, error) {
 	var records []Record
 	for _, raw := range all {
 		var r Record
-		if json.Unmarshal(raw, &r) == nil && r.Source == h.source && position.Compare(r.At, from) >= 0 {
+		if json.Unmarshal(raw, &r) == nil && r.Source == h.source && behind(&r, from, false) {
 			records = append(records, r)
 		}
 	}

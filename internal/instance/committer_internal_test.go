@@ -8,6 +8,7 @@ import (
 
 	"github.com/canald/canald/internal/entry"
 	"github.com/canald/canald/internal/event"
+	"github.com/canald/canald/internal/position"
 	"github.com/canald/canald/internal/schema"
 	"github.com/canald/canald/internal/store"
 )
@@ -70,7 +71,7 @@ func (f *feeder) segment(letters string) *entry.Segment {
 
 func newCommitter(t *testing.T, size int) *committer {
 	t.Helper()
-	s := store.New(store.Config{ItemMode: true}, store.Mark{}, 1)
+	s := store.New(store.Config{ItemMode: true}, position.Position{}, 1)
 	t.Cleanup(s.Close)
 	if err := s.Attach(1, nil); err != nil {
 		t.Fatal(err)
@@ -272,7 +273,7 @@ func lastHolder(seg *entry.Segment) (last bool) {
 
 func TestPutThatIsInterrupted(t *testing.T) {
 	f := newFeeder(t)
-	s := store.New(store.Config{ItemMode: true, Slots: 4}, store.Mark{}, 1)
+	s := store.New(store.Config{ItemMode: true, Slots: 4}, position.Position{}, 1)
 	t.Cleanup(s.Close)
 	if err := s.Attach(1, nil); err != nil {
 		t.Fatal(err)

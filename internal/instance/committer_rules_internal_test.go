@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/canald/canald/internal/position"
 	"github.com/canald/canald/internal/store"
 )
 
@@ -56,7 +57,7 @@ func TestHeartbeatBehindABegin(t *testing.T) {
 // empty transaction.
 func TestEndAfterAnInterruptedPut(t *testing.T) {
 	f := newFeeder(t)
-	s := store.New(store.Config{ItemMode: true, Slots: 3}, store.Mark{}, 1)
+	s := store.New(store.Config{ItemMode: true, Slots: 3}, position.Position{}, 1)
 	t.Cleanup(s.Close)
 	if err := s.Attach(1, nil); err != nil {
 		t.Fatal(err)

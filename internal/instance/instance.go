@@ -104,6 +104,7 @@ type Instance struct {
 	counters  *counters
 	host      string // of the source, as cursors name it
 	port      int
+	source    string // that answered last, by its own id; it belongs to follow
 
 	// placed is closed when the place of the source is known for the first time.
 	placed     chan struct{}
@@ -202,7 +203,7 @@ func (i *Instance) Run(ctx context.Context) error {
 	i.cfg.Source.History = structures
 	i.host = sourceHost(ctx, i.host)
 	i.book = meta.NewBook(state)
-	i.store = store.New(i.cfg.Store, store.Mark{}, time.Now().UnixMicro())
+	i.store = store.New(i.cfg.Store, position.Position{}, time.Now().UnixMicro())
 	i.committer = &committer{store: i.store, counters: i.counters, transactionSize: i.cfg.TransactionSize, filterMarkers: i.cfg.FilterMarkers}
 	defer i.store.Close()
 	if err := i.applyStoredFilters(); err != nil {

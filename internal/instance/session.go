@@ -236,7 +236,7 @@ func (i *Instance) restartAt(id meta.ClientID, p position.Position) {
 	if !slices.Contains(i.mu.returned, id) {
 		i.mu.returned = append(i.mu.returned, id)
 	}
-	if !i.mu.back.IsZero() && position.Compare(i.mu.back, p) <= 0 {
+	if !i.mu.back.IsZero() && !position.Before(p, i.mu.back) {
 		return // asked for already
 	}
 	i.log.Info("client returned: the dump restarts at its cursor", zap.String("position", p.String()))

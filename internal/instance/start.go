@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -12,7 +13,6 @@ import (
 	"github.com/canald/canald/internal/binlog"
 	"github.com/canald/canald/internal/meta"
 	"github.com/canald/canald/internal/position"
-	"github.com/canald/canald/internal/store"
 )
 
 // attempt connects, finds where to start, and dumps until something fails.
@@ -25,6 +25,7 @@ func (i *Instance) attempt(ctx context.Context, source binlog.Config) error {
 	}
 	defer r.Close()
 	began := time.Now()
+	i.noticeSource(r.SourceID())
 	i.sayFindStart()
 	from, err := i.findStart(ctx, r)
 	if err != nil {
@@ -71,12 +72,39 @@ func (i *Instance) attempt(ctx context.Context, source binlog.Config) error {
 	return err
 }
 
+// noticeSource notices that another source answers than in the attempt before, as
+// when an address moves to a replica. Its files and offsets mean nothing here: in
+// GTID mode all begins anew from the clients' sets, and what they have not
+// acknowledged comes again.
+func (i *Instance) noticeSource(id string) {
+	before := i.source
+	i.source = id
+	if before == "" || before == id {
+		return
+	}
+	if !i.cfg.Source.GTID {
+		i.log.Error("another source answers than before: file and offset may mean something else there; set canal.instance.gtidon=true to continue by GTID, or remove the clients' cursors to begin at its end",
+			zap.String("before", before), zap.String("now", id))
+		return
+	}
+	i.log.Warn("another source answers than before: going on by GTID", zap.String("before", before), zap.String("now", id))
+	i.attach.Lock()
+	defer i.attach.Unlock()
+	for _, c := range i.book.Clients() {
+		i.store.Detach(c.ID)
+	}
+	i.mu.Lock()
+	i.mu.back, i.mu.returned = position.Position{}, nil
+	i.mu.Unlock()
+	i.committer.restart(position.Position{})
+}
+
 // realign moves the start, and with it the cursors that stand there, back to the
 // begin of its transaction, so that clients get the transaction whole.
 func (i *Instance) realign(from, aligned position.Position) error {
 	i.attach.Lock()
 	defer i.attach.Unlock()
-	i.store.Reset(store.Mark{File: aligned.File, Offset: aligned.Offset})
+	i.store.Reset(aligned)
 	i.committer.restart(aligned)
 	for _, c := range i.book.Clients() {
 		if c.Cursor == nil || position.Compare(c.Cursor.Position, from) != 0 {
@@ -128,7 +156,7 @@ func (i *Instance) findStart(ctx context.Context, r *binlog.Reader) (position.Po
 	i.attach.Lock()
 	defer i.attach.Unlock()
 	if p, returned, ok := i.takeBack(); ok {
-		i.store.Reset(store.Mark{File: p.File, Offset: p.Offset})
+		i.store.Reset(p)
 		i.committer.restart(p)
 		// Before the dump starts: what the other clients have had is freed at
 		// once, and would be gone when the client asks for it.
@@ -164,14 +192,15 @@ func (i *Instance) findStart(ctx context.Context, r *binlog.Reader) (position.Po
 		}
 		from = p
 	}
-	if from.File == "" {
+	from = i.startSet(from, i.book.Clients())
+	if from.File == "" && from.GTID == "" {
 		return from, errors.New("the cursor names no binlog file")
 	}
 	from, err := reachable(ctx, r, from)
 	if err != nil {
 		return from, err
 	}
-	i.store.Reset(store.Mark{File: from.File, Offset: from.Offset})
+	i.store.Reset(from)
 	i.committer.restart(from)
 	i.mu.Lock()
 	i.mu.start = from
@@ -194,11 +223,40 @@ func (i *Instance) findStart(ctx context.Context, r *binlog.Reader) (position.Po
 	return from, nil
 }
 
+// startSet gives a start the set that all of the clients have had, in GTID mode: it
+// counts, and file and offset need not be of this source. One client's cursor
+// without a set makes the dump start by file and offset.
+func (i *Instance) startSet(from position.Position, clients []meta.Client) position.Position {
+	if !i.cfg.Source.GTID {
+		from.GTID = ""
+	}
+	if from.GTID == "" {
+		return from
+	}
+	set, err := position.ParseGTIDSet(from.GTID)
+	if err != nil {
+		return from // the reader says what is wrong with it
+	}
+	for _, c := range clients {
+		if c.Cursor == nil {
+			continue
+		}
+		has, err := position.ParseGTIDSet(c.Cursor.Position.GTID)
+		if err != nil || has.Empty() {
+			from.GTID = ""
+			return from
+		}
+		set = set.Common(has)
+	}
+	from.GTID = set.String()
+	return from
+}
+
 // reachable is a place where a dump can start. The protocol has no offsets above
 // 4 GiB; only one huge transaction makes a file so long, so the dump starts at
 // its begin, and what lies before the cursors is passed over.
 func reachable(ctx context.Context, r *binlog.Reader, p position.Position) (position.Position, error) {
-	if p.Offset <= math.MaxUint32 {
+	if p.Offset <= math.MaxUint32 || p.GTID != "" {
 		return p, nil
 	}
 	aligned, err := r.Align(ctx, p)
@@ -218,12 +276,17 @@ func (i *Instance) takeBack() (p position.Position, returned []meta.ClientID, ok
 	if p.IsZero() {
 		return p, nil, false
 	}
+	var served []meta.Client
 	for _, c := range i.book.Clients() {
-		if c.Cursor != nil && i.store.Attached(c.ID) && position.Compare(c.Cursor.Position, p) < 0 {
+		attached := i.store.Attached(c.ID)
+		if attached || slices.Contains(returned, c.ID) {
+			served = append(served, c)
+		}
+		if c.Cursor != nil && attached && position.Before(c.Cursor.Position, p) {
 			p = c.Cursor.Position
 		}
 	}
-	return p, returned, true
+	return i.startSet(p, served), returned, true
 }
 
 func (i *Instance) cursor(p position.Position) position.Cursor {

@@ -174,8 +174,8 @@ func (b *Book) Smallest() *position.Cursor {
 }
 
 func less(a, b *position.Cursor) bool {
-	if a.Host == b.Host && a.Port == b.Port {
-		return position.Compare(a.Position, b.Position) < 0
+	if a.Host == b.Host && a.Port == b.Port || a.Position.GTID != "" && b.Position.GTID != "" {
+		return position.Before(a.Position, b.Position)
 	}
 	return a.Position.Timestamp < b.Position.Timestamp
 }

@@ -211,6 +211,16 @@ func (s *GTIDSet) AddMaria(g MariaGTID) {
 	s.domains[i] = g
 }
 
+// Names tells whether something of a MySQL's server is in the set.
+func (s *GTIDSet) Names(server string) bool {
+	for i := range s.sources {
+		if s.sources[i].uuid.String() == server {
+			return true
+		}
+	}
+	return false
+}
+
 // Empty tells whether nothing is in the set.
 func (s *GTIDSet) Empty() bool { return len(s.sources) == 0 && len(s.domains) == 0 }
 
@@ -268,6 +278,23 @@ func covers(runs []gtidRun, run gtidRun) bool {
 
 // Contains tells whether all of another set is in this one.
 func (s *GTIDSet) Contains(o *GTIDSet) bool { return o.Without(s).Empty() }
+
+// Beyond tells whether the set holds, of a server or domain that another set
+// names, a later transaction than that one does.
+func (s *GTIDSet) Beyond(o *GTIDSet) bool {
+	for _, theirs := range o.sources {
+		ours := s.runs(theirs.uuid, theirs.tag)
+		if n := len(ours); n > 0 && ours[n-1].last > theirs.runs[len(theirs.runs)-1].last {
+			return true
+		}
+	}
+	for _, theirs := range o.domains {
+		if s.sequence(theirs.Domain) > theirs.Sequence {
+			return true
+		}
+	}
+	return false
+}
 
 // Without is what this set holds and another one does not.
 func (s *GTIDSet) Without(o *GTIDSet) *GTIDSet {

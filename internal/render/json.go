@@ -194,6 +194,7 @@ func (j *jsonText) container(dst []byte, t byte, raw []byte, depth int) []byte {
 		if i > 0 {
 			dst = append(dst, ',', ' ')
 		}
+		j.over = j.over || len(dst) > j.limit // also where no value has bytes of its own
 		if object {
 			dst = j.key(dst, raw, raw[keys+i*keyEntry:], width)
 		}

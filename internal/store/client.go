@@ -10,8 +10,9 @@ import (
 )
 
 // Attach makes a client known, which holds entries from then on. With a cursor
-// it gets the entry at the cursor and what follows; without one all that the
-// store holds. Attaching a client again changes nothing.
+// it gets the entry at the cursor and what follows, or in GTID mode the first
+// transaction that is not in the cursor's set; without one all that the store
+// holds. Attaching a client again changes nothing.
 func (s *Store) Attach(id meta.ClientID, cursor *position.Position) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -23,12 +24,10 @@ func (s *Store) Attach(id meta.ClientID, cursor *position.Position) error {
 	}
 	c := &client{nextID: max(s.firstID, s.mu.nextIDs[id]), active: time.Now()}
 	if cursor != nil {
-		c.mark = Mark{File: cursor.File, Offset: cursor.Offset}
-		d := c.mark.Compare(Mark{File: s.mu.floor.File, Offset: s.mu.floor.Offset})
-		if d < 0 || d == 0 && s.mu.floorInside {
+		c.mark, c.skipping = placeOf(*cursor), true
+		if s.behindLocked(c, cursor.GTID) {
 			return ErrBehind
 		}
-		c.skipping = true
 	}
 	c.get, c.ack = s.mu.first, s.mu.first
 	c.getBytes, c.ackBytes = s.mu.freed, s.mu.freed
@@ -37,6 +36,20 @@ func (s *Store) Attach(id meta.ClientID, cursor *position.Position) error {
 		s.skipLocked(c)
 	}
 	return nil
+}
+
+// behindLocked tells whether entries that the client needs were let go of.
+func (s *Store) behindLocked(c *client, set string) bool {
+	if set != "" && s.mu.floorSet != "" {
+		has, err1 := position.ParseGTIDSet(set)
+		floor, err2 := position.ParseGTIDSet(s.mu.floorSet)
+		if err1 == nil && err2 == nil {
+			c.set = has
+			return !has.Contains(floor)
+		}
+	}
+	d := c.mark.Compare(Mark{File: s.mu.floor.File, Offset: s.mu.floor.Offset})
+	return d < 0 || d == 0 && s.mu.floorInside
 }
 
 // Detach forgets a client and its batches, which frees what only it held.
@@ -69,7 +82,10 @@ func (s *Store) Oldest() (p position.Position, ok bool) {
 	if s.mu.first == s.mu.put {
 		return position.Position{}, false
 	}
-	return s.slotLocked(s.mu.first).Item().Position(), true
+	it := s.slotLocked(s.mu.first).Item()
+	p = it.Position()
+	p.GTID = it.Context.Before // its transaction has not been had yet
+	return p, true
 }
 
 // Get hands out what follows the last batch. Size is in units or entries; what
@@ -281,7 +297,7 @@ func (s *Store) Ack(id meta.ClientID, batchID int64) (p position.Position, ok bo
 	c.batches = c.batches[1:]
 	c.ackCut = b.cut
 	lastItem := s.slotLocked(b.end - 1).Item()
-	c.mark, c.markIncluded, c.skipping = MarkOf(lastItem), true, false
+	c.mark, c.markIncluded, c.skipping, c.set = MarkOf(lastItem), true, false, nil
 	s.markLocked(&s.mu.marks.Ack, c.ack, b.end)
 	rows := s.rowsLocked(c.ack, b.end)
 	c.ackRows += rows

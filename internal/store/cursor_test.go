@@ -27,7 +27,7 @@ func TestIDsAreNotUsedAgain(t *testing.T) {
 	if _, _, err := st.Ack(1, old); !errors.Is(err, store.ErrUnknownBatch) {
 		t.Errorf("late ack: %v", err)
 	}
-	st.Reset(store.Mark{})
+	st.Reset(position.Position{})
 	put(t, st, newSource(t).make("bde", 0))
 	if id, _ := get(t, st, 1, 3); id <= again {
 		t.Errorf("batch %d after a reset and batch %d", id, again)
@@ -113,7 +113,7 @@ func TestRollbackWakesAGet(t *testing.T) {
 	for name, cfg := range map[string]store.Config{"items": items, "memory": {Unit: 1}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				st := store.New(cfg, store.Mark{}, 1)
+				st := store.New(cfg, position.Position{}, 1)
 				defer st.Close()
 				if err := st.Attach(1, nil); err != nil {
 					t.Fatal(err)

@@ -240,7 +240,7 @@ func (m *model) drop(id meta.ClientID) {
 // every entry in order, again only after a rollback, and every byte is let go.
 func TestManyAtOnce(t *testing.T) {
 	const entries = 3000
-	st := store.New(store.Config{Slots: 64, Unit: 200}, store.Mark{}, 1)
+	st := store.New(store.Config{Slots: 64, Unit: 200}, position.Position{}, 1)
 	src := newSource(t)
 	var clients []meta.ClientID
 	for id := range meta.ClientID(3) {

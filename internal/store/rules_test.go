@@ -135,7 +135,7 @@ func count(from, to int) []int {
 
 func open(t testing.TB, cfg store.Config, clients ...meta.ClientID) *store.Store {
 	t.Helper()
-	st := store.New(cfg, store.Mark{}, 1)
+	st := store.New(cfg, position.Position{}, 1)
 	t.Cleanup(st.Close)
 	for _, id := range clients {
 		if err := st.Attach(id, nil); err != nil {
@@ -306,7 +306,7 @@ func TestAttachAtCursor(t *testing.T) {
 		t.Fatal(err)
 	}
 	// A restart of the dump further back brings everything again; it gets none of it.
-	st.Reset(store.Mark{File: "mysql-bin.000001"})
+	st.Reset(position.Position{File: "mysql-bin.000001"})
 	src.next = 0
 	put(t, st, src.make("bdebdebde", 0))
 	if _, got := get(t, st, 1, 100); !slices.Equal(got, count(7, 9)) {
@@ -337,7 +337,7 @@ func TestCursorBeforeTheStore(t *testing.T) {
 
 func TestPutWaitsWhileFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		st := store.New(store.Config{Slots: 6, ItemMode: true}, store.Mark{}, 1)
+		st := store.New(store.Config{Slots: 6, ItemMode: true}, position.Position{}, 1)
 		defer st.Close()
 		if err := st.Attach(1, nil); err != nil {
 			t.Fatal(err)
@@ -373,7 +373,7 @@ func TestPutWaitsWhileFull(t *testing.T) {
 
 func TestGroupLongerThanTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		st := store.New(store.Config{Slots: 4, ItemMode: true}, store.Mark{}, 1)
+		st := store.New(store.Config{Slots: 4, ItemMode: true}, position.Position{}, 1)
 		defer st.Close()
 		if err := st.Attach(1, nil); err != nil {
 			t.Fatal(err)
@@ -418,7 +418,7 @@ func TestGetWaits(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				st := store.New(items, store.Mark{}, 1)
+				st := store.New(items, position.Position{}, 1)
 				defer st.Close()
 				if err := st.Attach(1, nil); err != nil {
 					t.Fatal(err)
@@ -456,7 +456,7 @@ func TestWaitingGetEnds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				st := store.New(items, store.Mark{}, 1)
+				st := store.New(items, position.Position{}, 1)
 				defer st.Close()
 				if err := st.Attach(1, nil); err != nil {
 					t.Fatal(err)
@@ -483,7 +483,7 @@ func TestWaitingGetEnds(t *testing.T) {
 
 func TestAbsentClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		st := store.New(store.Config{Slots: 4, ItemMode: true}, store.Mark{}, 1)
+		st := store.New(store.Config{Slots: 4, ItemMode: true}, position.Position{}, 1)
 		defer st.Close()
 		for _, id := range []meta.ClientID{1, 2} {
 			if err := st.Attach(id, nil); err != nil {
@@ -533,7 +533,7 @@ func TestNothingIsHeld(t *testing.T) {
 	if _, _, err := st.Ack(1, b.ID); err != nil {
 		t.Fatal(err)
 	}
-	st.Reset(store.Mark{File: "mysql-bin.000001"})
+	st.Reset(position.Position{File: "mysql-bin.000001"})
 	if got := numbers(t, b); !slices.Equal(got, count(1, 3)) {
 		t.Errorf("bytes of a batch that is being written changed: %v", got)
 	}

@@ -64,6 +64,8 @@ func MarkOf(i *entry.Item) Mark {
 	return Mark{File: i.Context.File, Offset: i.Offset, Sub: i.Sub}
 }
 
+func placeOf(p position.Position) Mark { return Mark{File: p.File, Offset: p.Offset} }
+
 // Compare orders two places of one source.
 func (m Mark) Compare(o Mark) int {
 	if m.File != o.File {
@@ -102,6 +104,8 @@ type Store struct {
 		rows  Rows
 		marks Marks
 		floor Mark // everything behind it is held or still to come
+		// floorSet is the set at floor, in GTID mode.
+		floorSet string
 		// floorInside is true when the entry at floor was freed and ended no
 		// transaction: a client whose cursor stands there may not have had it.
 		floorInside bool
@@ -124,13 +128,16 @@ type client struct {
 	mark               Mark // entries up to it are not given again
 	markIncluded       bool // the entry at mark is not given again either
 	skipping           bool // mark may lie ahead of what was put so far
-	waiters            []*waiter
-	active             time.Time
-	calls              int  // calls that are running
-	ackCut             bool // of the batch that was acknowledged last
-	ackRows            int64
-	rollbacks          int64
-	againRows          int64 // rows that a rollback made to be handed out again
+	// set is that of the client's cursor in GTID mode, until it acknowledged
+	// something: it is what skipping goes by then, as mark may be of another source.
+	set       *position.GTIDSet
+	waiters   []*waiter
+	active    time.Time
+	calls     int  // calls that are running
+	ackCut    bool // of the batch that was acknowledged last
+	ackRows   int64
+	rollbacks int64
+	againRows int64 // rows that a rollback made to be handed out again
 }
 
 type batch struct {
@@ -149,7 +156,7 @@ type waiter struct {
 
 // New makes an empty store whose stream starts at the given place. Batch ids
 // start at firstID, which should be above those of the instance's earlier runs.
-func New(cfg Config, start Mark, firstID int64) *Store {
+func New(cfg Config, start position.Position, firstID int64) *Store {
 	if cfg.Slots <= 0 {
 		cfg.Slots = defaultSlots
 	}
@@ -163,7 +170,7 @@ func New(cfg Config, start Mark, firstID int64) *Store {
 	s.mu.clients = map[meta.ClientID]*client{}
 	s.mu.nextIDs = map[meta.ClientID]int64{}
 	s.mu.ring = make([]Slot, minRing)
-	s.mu.floor = start
+	s.mu.floor, s.mu.floorSet = placeOf(start), start.GTID
 	now := time.Now().UnixMilli()
 	s.mu.marks = Marks{now, now, now}
 	return s
@@ -183,15 +190,15 @@ func (s *Store) Close() {
 
 // Reset empties the store; the stream goes on from the given place. Outstanding
 // batches are forgotten; what a client acknowledged is not given to it again.
-func (s *Store) Reset(start Mark) {
+func (s *Store) Reset(start position.Position) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.freeLocked(s.mu.put)
-	s.mu.floor, s.mu.floorInside = start, false
+	s.mu.floor, s.mu.floorSet, s.mu.floorInside = placeOf(start), start.GTID, false
 	for _, c := range s.mu.clients {
 		c.get, c.ack, c.getBytes, c.ackBytes = s.mu.put, s.mu.put, s.mu.bytes, s.mu.bytes
 		c.batches = nil
-		c.skipping = c.mark != Mark{}
+		c.skipping = c.mark != Mark{} || c.set != nil
 	}
 	s.wakePutLocked()
 }
@@ -307,9 +314,8 @@ func (s *Store) slotLocked(n int64) Slot { return s.mu.ring[n&int64(len(s.mu.rin
 func (s *Store) skipLocked(c *client) {
 	for c.get < s.mu.put {
 		it := s.slotLocked(c.get).Item()
-		d := MarkOf(it).Compare(c.mark)
-		if d > 0 || d == 0 && !c.markIncluded {
-			c.skipping = false
+		if !c.had(it) {
+			c.skipping, c.set = false, nil
 			break
 		}
 		c.get++
@@ -317,6 +323,16 @@ func (s *Store) skipLocked(c *client) {
 		c.ack, c.ackBytes = c.get, c.getBytes
 	}
 	s.trimLocked()
+}
+
+// had tells whether the client had an entry before.
+func (c *client) had(it *entry.Item) bool {
+	if c.set == nil {
+		d := MarkOf(it).Compare(c.mark)
+		return d < 0 || d == 0 && c.markIncluded
+	}
+	with, err := position.ParseGTIDSet(it.Context.GTID)
+	return err == nil && c.set.Contains(with) // one without a set belongs to what was skipped before it
 }
 
 // trimLocked frees what every client has acknowledged.
@@ -345,6 +361,9 @@ func (s *Store) freeLocked(to int64) {
 		s.mu.freed += int64(it.Len())
 		if n == to-1 {
 			s.mu.floor = MarkOf(it)
+			if it.Context.GTID != "" {
+				s.mu.floorSet = it.Context.GTID
+			}
 			s.mu.floorInside = !it.Resume && it.Type != entry.TransactionEnd
 		}
 		if sl.Segment != seg {

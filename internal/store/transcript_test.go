@@ -106,7 +106,7 @@ func (w *teller) do(words []string) string {
 	switch words[0] {
 	case "store":
 		cfg := store.Config{ItemMode: has("items"), IsolateDDL: has("isolate"), Slots: option("slots"), Unit: int64(option("unit"))}
-		w.st = store.New(cfg, store.Mark{}, max(1, int64(option("from"))))
+		w.st = store.New(cfg, position.Position{}, max(1, int64(option("from"))))
 		w.t.Cleanup(w.st.Close)
 		return "ok"
 	case "put":
@@ -144,7 +144,7 @@ func (w *teller) do(words []string) string {
 		return answer(w.st.Rollback(id, number(2)))
 	case "reset":
 		w.src.next = uint64(number(1)) - 1
-		w.st.Reset(store.Mark{File: "mysql-bin.000001", Offset: w.src.next*100 + 100})
+		w.st.Reset(position.Position{File: "mysql-bin.000001", Offset: w.src.next*100 + 100})
 		return "ok"
 	case "stats":
 		s := w.st.Stats()

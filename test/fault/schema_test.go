@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -93,6 +94,47 @@ func TestSchemaSet(t *testing.T) {
 		t.Error(out)
 	}
 	s.Exec(t, "ALTER TABLE fault_schema.t ADD x INT")
+}
+
+// TestSchemaShowAtGTID: what a table was when a transaction ran.
+func TestSchemaShowAtGTID(t *testing.T) {
+	s := harness.Shared(t, harness.Versions()[0])
+	s.Exec(t, "DROP DATABASE IF EXISTS fault_gtid", "CREATE DATABASE fault_gtid", "CREATE TABLE fault_gtid.t (id INT PRIMARY KEY)")
+	c := harness.StartCanald(t, s, "", map[string]string{"d": "canal.instance.filter.regex=fault_gtid\\\\..*\ncanal.instance.gtidon=true\n"})
+	reader := dial(t, c, "d")
+	s.Exec(t, "INSERT INTO fault_gtid.t VALUES (1)", "ALTER TABLE fault_gtid.t ADD x INT", "INSERT INTO fault_gtid.t VALUES (2,2)", "ALTER TABLE fault_gtid.t ADD y INT", "INSERT INTO fault_gtid.t VALUES (3,3,3)")
+	at := map[string]string{} // the set in the row's entry by its id
+	for end := time.Now().Add(20 * time.Second); len(at) < 3; {
+		if time.Now().After(end) {
+			t.Fatalf("%v\n%s", at, c.Log())
+		}
+		m, err := reader.GetWithoutAck(t.Context(), 100, 100*time.Millisecond)
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries, err := m.Decode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			change := new(canalpb.RowChange)
+			if e.GetEntryType() != canalpb.EntryType_ROWDATA || proto.Unmarshal(e.GetStoreValue(), change) != nil || len(change.GetRowDatas()) == 0 {
+				continue
+			}
+			at[change.GetRowDatas()[0].GetAfterColumns()[0].GetValue()] = e.GetHeader().GetGtid()
+		}
+	}
+	for id, columns := range map[string]int{"1": 1, "2": 2, "3": 3} {
+		out, err := exec.CommandContext(t.Context(), harness.Program(t), "--home", c.Home, "schema", "show", "fault_gtid.t", "--at", at[id]).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		for i, name := range []string{"id", "x", "y"} {
+			if has := regexp.MustCompile(`(?m)^\d+ +`+name+" ").Match(out); has != (i < columns) {
+				t.Errorf("at %s: column %s: %v\n%s", at[id], name, has, out)
+			}
+		}
+	}
 }
 
 // inserted are the rows of a batch as "table column=value …".

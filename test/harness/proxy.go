@@ -45,7 +45,10 @@ func (p *Proxy) accept() {
 		if err != nil {
 			return
 		}
-		far, err := net.Dial("tcp", p.target)
+		p.mu.Lock()
+		target := p.target
+		p.mu.Unlock()
+		far, err := net.Dial("tcp", target)
 		if err != nil || !p.keep(near, far) {
 			_ = near.Close()
 			if far != nil {
@@ -115,6 +118,13 @@ func (p *Proxy) Cut() {
 	for c := range p.open {
 		_ = c.Close()
 	}
+}
+
+// Aim leads connections to another server, from the next one on.
+func (p *Proxy) Aim(target string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.target = target
 }
 
 // Heal lets connections through again.

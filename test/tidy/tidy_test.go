@@ -62,7 +62,7 @@ var mayImport = map[string][]string{
 	// It looks on: at instances and at what the server tells its observer.
 	"internal/metrics": {"internal/instance", "internal/meta", "internal/server"},
 	// Settings are checked with the parsers of those who use them.
-	"internal/config": {"internal/filter", "internal/history", "internal/render", "internal/zkconn"},
+	"internal/config": {"internal/filter", "internal/history", "internal/position", "internal/render", "internal/zkconn"},
 	// It asks the source and the files the questions that the server will ask.
 	"internal/check": {
 		"internal/binlog", "internal/config", "internal/filter", "internal/meta", "internal/position", "internal/zkconn",
