@@ -157,8 +157,13 @@ func (c *clusterScene) owner() string {
 	if err != nil {
 		return ""
 	}
+	return ownerOf(n.Data)
+}
+
+// ownerOf is the address in a running node.
+func ownerOf(data []byte) string {
 	var r struct{ Address string }
-	_ = json.Unmarshal(n.Data, &r)
+	_ = json.Unmarshal(data, &r)
 	return r.Address
 }
 
