@@ -1,6 +1,8 @@
 package main
 
 import (
+	"go.uber.org/zap"
+
 	"github.com/canald/canald/internal/binlog"
 	"github.com/canald/canald/internal/config"
 	"github.com/canald/canald/internal/entry"
@@ -8,10 +10,17 @@ import (
 	"github.com/canald/canald/internal/history"
 	"github.com/canald/canald/internal/instance"
 	"github.com/canald/canald/internal/store"
+	"github.com/canald/canald/internal/tsdb"
 )
 
 // instanceConfig hands the settings of a destination to its parts.
-func instanceConfig(in config.Instance) instance.Config {
+func instanceConfig(in config.Instance, log *zap.Logger) instance.Config {
+	var archive *tsdb.Archive
+	if a := in.Archive; a.Addr != "" {
+		archive = tsdb.New(tsdb.Config{
+			Addr: a.Addr, Database: a.Database, User: a.User, Password: a.Password, Destination: in.Destination, Interval: a.Interval, Keep: in.HistoryKeep,
+		}, log.Named("tsdb"))
+	}
 	return instance.Config{
 		Destination: in.Destination,
 		Source: binlog.Config{
@@ -22,6 +31,7 @@ func instanceConfig(in config.Instance) instance.Config {
 			ServerID:         in.ServerID,
 			Database:         in.Database,
 			GTID:             in.GTID,
+			Archive:          archive,
 			Charset:          in.Charset,
 			Formats:          in.Formats,
 			Images:           in.Images,

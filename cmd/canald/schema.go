@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"go.uber.org/zap"
 
 	"github.com/canald/canald/internal/binlog"
 	"github.com/canald/canald/internal/config"
@@ -57,7 +58,7 @@ func schemaCommand(options func() (config.Options, error)) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return diffTables(cmd.Context(), cmd.OutOrStdout(), h, instanceConfig(in).Source)
+			return diffTables(cmd.Context(), cmd.OutOrStdout(), h, instanceConfig(in, zap.NewNop()).Source)
 		},
 	}
 	set := &cobra.Command{

@@ -178,7 +178,7 @@ func newHost(cfg *config.Config, logs *logging.Logs, log *zap.Logger, joined fun
 			}
 			keeper = meta.WithHistory(keeper, logs.Meta(name))
 		}
-		ic := instanceConfig(in)
+		ic := instanceConfig(in, log)
 		if lease != nil {
 			ic.Shared = joined().structures(name, lease.Session(), log)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/canald/canald/internal/history"
 	"github.com/canald/canald/internal/position"
 	"github.com/canald/canald/internal/render"
+	"github.com/canald/canald/internal/tsdb"
 )
 
 // TLSMode says how a connection is encrypted, as canal.instance.master.sslMode names it.
@@ -48,6 +49,9 @@ type Config struct {
 	// History keeps the structures; the reader owns it while it runs. Without one
 	// they are kept for the reader's life.
 	History *history.History
+	// Archive keeps structures where Java servers do as well; nil keeps them in the
+	// history alone.
+	Archive *tsdb.Archive
 
 	// SkipTable tells whether the rows of a table are not wanted. It is asked
 	// once per table map; nil wants all.

@@ -99,7 +99,10 @@ func (r *Reader) Prepare(ctx context.Context, from position.Position) error {
 		r.log.Info("structures taken back to the start", fields...)
 	}
 	if r.history.Len() > 0 {
-		return nil
+		return r.archiveAll(ctx, r.known())
+	}
+	if loaded, err := r.loadArchived(ctx, from); loaded || err != nil {
+		return err
 	}
 	return r.loadTables(ctx, from)
 }
@@ -152,6 +155,9 @@ func (r *Reader) loadTables(ctx context.Context, from position.Position) error {
 	}
 	if taken > 0 {
 		r.log.Info("structures taken back to the start by what the server before recorded", zap.Int("statements", taken))
+	}
+	if err := r.archiveAll(ctx, list); err != nil {
+		return err
 	}
 	r.log.Info("table structures read", zap.Int("tables", len(tables)), zap.Duration("took", time.Since(start)))
 	return nil

@@ -105,6 +105,9 @@ func (s *stream) structure(ctx context.Context, h event.Header, name schema.Name
 	if err := s.r.history.Learn([]*schema.Table{now.Table}, now.Until); err != nil {
 		return nil, err
 	}
+	if err := s.r.archiveOne(ctx, s.at(h), now.Table); err != nil {
+		return nil, err
+	}
 	t, err := s.held(ctx, h, now, tm, o)
 	var mismatch *entry.MismatchError
 	switch {
@@ -207,7 +210,7 @@ func (s *stream) statement(ctx context.Context, h event.Header, b []byte, q *eve
 	var altered *schema.Name
 	if !s.unsettled {
 		var err error
-		if altered, err = s.restructure(h, text, mode); err != nil {
+		if altered, err = s.restructure(ctx, h, text, mode); err != nil {
 			return err
 		}
 	}
@@ -230,7 +233,7 @@ func isASCII(b []byte) bool {
 
 // restructure applies a statement to the structures and keeps it in the history,
 // before anything behind it is handed on. It returns the table of an ALTER that changed something.
-func (s *stream) restructure(h event.Header, sql []byte, mode ddl.Mode) (altered *schema.Name, err error) {
+func (s *stream) restructure(ctx context.Context, h event.Header, sql []byte, mode ddl.Mode) (altered *schema.Name, err error) {
 	s.statements++
 	hist, at := s.r.history, s.at(h)
 	stmt, err := ddl.Read(sql, mode)
@@ -265,6 +268,9 @@ func (s *stream) restructure(h event.Header, sql []byte, mode ddl.Mode) (altered
 	}
 	if len(changes) == 0 {
 		return nil, nil
+	}
+	if err := s.r.archiveStatement(ctx, at, sql, mode); err != nil {
+		return nil, err
 	}
 	s.r.log.Info("statement changes structures", zap.Int("tables", len(changes)), zap.String("table", changes[0].Name.Schema+"."+changes[0].Name.Table), zap.String("at", at.String()))
 	return altered, hist.Record(history.Record{At: at, Sub: s.payload.next, Statement: history.Shorten(sql), Changes: changes})

@@ -164,6 +164,11 @@ func TestGoodInstance(t *testing.T) {
 		TransactionSize: 2048, Workers: 3, Slots: 32768, UnitBytes: 512, ItemMode: true, IsolateDDL: true,
 		Weight: 7, Prefer: []string{"10.0.0.1:11111", "db2:11111"},
 		ResetWhenPurged: true, AbsentAfter: 90 * time.Second,
+		GTID: true, StartGTID: "0-1-5",
+		Archive:      config.Archive{Addr: "meta:3306", Database: "canal_tsdb", User: "keeper", Password: "other", Interval: 12 * time.Hour},
+		FullDecimals: true, MemberNames: true, StableTypes: true, WholeJSON: true, ServerJSON: true, OldFloats: true, PaddedBinary: true, ServerTypes: true,
+		AllStatements: true, StatementNames: true, PlainNames: true, StatementTables: true, XAOnePhase: true, LoadData: true,
+		ColumnCharsets: true, MariaBegin: true,
 	})
 }
 

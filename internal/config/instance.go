@@ -26,6 +26,12 @@ const (
 	groupWiring   = "group-instance.xml"
 )
 
+// Archive is a database in which Java servers keep structures.
+type Archive struct {
+	Addr, Database, User, Password string
+	Interval                       time.Duration // between two snapshots
+}
+
 // Instance is the configuration of one destination.
 type Instance struct {
 	Destination string
@@ -52,6 +58,7 @@ type Instance struct {
 	StartFile            string
 	StartOffset          uint64
 	StartTimestampMillis int64
+	Archive              Archive // of structures; zero without one
 	GTID                 bool
 	StartGTID            string // a set that can be read; without GTID empty
 
@@ -164,9 +171,7 @@ func (c *Config) readWiring(in *Instance, r *reader) {
 			dir = path.Join(r.text(keyDataDir), in.Destination)
 		}
 		in.HistoryFile = filepath.Join(c.fromBin(dir), history.FileName)
-		if url := r.value(keyTSDBURL); strings.HasPrefix(url.text, "jdbc:mysql:") {
-			in.Warnings = append(in.Warnings, keyTSDBURL+" names a MySQL: the history of structures is kept in "+in.HistoryFile+" instead")
-		}
+		readArchive(in, r)
 	}
 	in.HistoryKeep = time.Duration(r.integer(keyTSDBExpire, 0, maxHours)) * time.Hour
 	in.FlushPeriod = time.Duration(r.integer(keyFlushPeriod, 1, maxMillis)) * time.Millisecond
@@ -174,6 +179,41 @@ func (c *Config) readWiring(in *Instance, r *reader) {
 		in.FlushPeriod = period
 	}
 	in.AbsentAfter = time.Duration(r.integer(keyAbsent, 1, maxSeconds)) * time.Second
+}
+
+// readArchive reads where Java servers keep structures with mysql-tsdb.xml.
+func readArchive(in *Instance, r *reader) {
+	url := r.value(keyTSDBURL)
+	rest, isMySQL := strings.CutPrefix(url.text, "jdbc:mysql://")
+	url.secret = url.secret || strings.Contains(strings.ToLower(url.text), "password")
+	wiring := r.value(keyTSDBXML)
+	switch path.Base(wiring.text) {
+	case "mysql-tsdb.xml":
+	case "h2-tsdb.xml", ".": // the latter is an empty text
+		if isMySQL {
+			in.Warnings = append(in.Warnings, keyTSDBURL+" names a MySQL: it has no effect without "+keyTSDBXML+" = classpath:spring/tsdb/mysql-tsdb.xml")
+		}
+		return
+	default:
+		r.fail(wiring, "unknown wiring; there are h2-tsdb.xml and mysql-tsdb.xml")
+		return
+	}
+	addr, params, _ := strings.Cut(rest, "?")
+	addr, database, _ := strings.Cut(addr, "/")
+	if _, port, err := net.SplitHostPort(addr); err != nil || port == "" {
+		addr = net.JoinHostPort(strings.Trim(addr, "[]"), "3306")
+	}
+	if host, _, err := net.SplitHostPort(addr); !isMySQL || err != nil || host == "" || database == "" || strings.ContainsAny(host, ",()") {
+		r.fail(url, "jdbc:mysql://host:port/database is expected with mysql-tsdb.xml")
+		return
+	}
+	if params != "" {
+		in.Warnings = append(in.Warnings, keyTSDBURL+": what stands behind the question mark has no effect")
+	}
+	in.Archive = Archive{
+		Addr: addr, Database: database, User: r.text(keyTSDBUser), Password: r.text(keyTSDBPassword),
+		Interval: time.Duration(r.integer(keyTSDBInterval, 0, maxHours)) * time.Hour,
+	}
 }
 
 func (c *Config) readSource(in *Instance, r *reader) {

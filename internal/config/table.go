@@ -4,15 +4,14 @@ import "slices"
 
 // Reasons why a key of Canal has no effect here.
 const (
-	noAdmin     = "canal-admin is not part of this version"
-	noQueues    = "message queues are not part of this version"
-	noLazy      = "instances start at once"
-	historyFile = "the history of structures is kept in a file of its own, structures.db in canal.instance.tsdb.dir"
-	noStandby   = "fail-over to a second source is not part of this version"
-	noGroup     = "group-instance.xml is not part of this version"
-	noOSS       = "binlogs from OSS are not part of this version"
-	noProbe     = "a dead source is noticed by the heartbeat of its binlog stream"
-	noKeyStore  = "key stores are not part of this version"
+	noAdmin    = "canal-admin is not part of this version"
+	noQueues   = "message queues are not part of this version"
+	noLazy     = "instances start at once"
+	noStandby  = "fail-over to a second source is not part of this version"
+	noGroup    = "group-instance.xml is not part of this version"
+	noOSS      = "binlogs from OSS are not part of this version"
+	noProbe    = "a dead source is noticed by the heartbeat of its binlog stream"
+	noKeyStore = "key stores are not part of this version"
 )
 
 var keys = slices.Concat(serverKeys, instanceKeys, groupKeys(), queueKeys)
@@ -165,12 +164,12 @@ var instanceKeys = []Key{
 	{keyPrefer, InstanceScope, List, "", "", "host:port of the servers that canald cluster rebalance puts the instance on, the first that is there; empty leaves it to the weights", ""},
 	{keyMariaBegin, InstanceScope, Bool, "false", "", "a TRANSACTIONBEGIN for the transactions of a MariaDB, too", ""},
 	{keyTSDB, InstanceScope, Bool, "true", "", "keep the history of structures in a file; with memory-instance.xml it is never kept", ""},
-	{"canal.instance.tsdb.spring.xml", InstanceScope, Text, "classpath:spring/tsdb/h2-tsdb.xml", "", "where to", historyFile},
+	{keyTSDBXML, InstanceScope, Text, "classpath:spring/tsdb/h2-tsdb.xml", "", "where to: h2-tsdb.xml is the file structures.db, mysql-tsdb.xml also the tables of Java servers in the database of the url; empty is the file", ""},
 	{keyTSDBDir, InstanceScope, Folder, "${canal.file.data.dir:../conf}/${canal.instance.destination:}", "", "folder of the history; relative to bin", ""},
-	{keyTSDBURL, InstanceScope, Text, "jdbc:h2:${canal.instance.tsdb.dir}/h2;CACHE_SIZE=1000;MODE=MYSQL;", "", "database of the history", historyFile},
-	{"canal.instance.tsdb.dbUsername", InstanceScope, Text, "canal", "", "its user", historyFile},
-	{"canal.instance.tsdb.dbPassword", InstanceScope, Text, "canal", "", "its password", historyFile},
-	{"canal.instance.tsdb.snapshot.interval", InstanceScope, Integer, "24", "h", "pause between two snapshots", "each change is kept when it happens"},
+	{keyTSDBURL, InstanceScope, Text, "jdbc:h2:${canal.instance.tsdb.dir}/h2;CACHE_SIZE=1000;MODE=MYSQL;", "", "database for mysql-tsdb.xml, as jdbc:mysql://host:port/database", ""},
+	{keyTSDBUser, InstanceScope, Text, "canal", "", "its user", ""},
+	{keyTSDBPassword, InstanceScope, Text, "canal", "", "its password", ""},
+	{keyTSDBInterval, InstanceScope, Integer, "24", "h", "pause between two snapshots in that database", ""},
 	{keyTSDBExpire, InstanceScope, Integer, "360", "h", "how long changes of structures are kept", ""},
 }
 

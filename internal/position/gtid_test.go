@@ -88,8 +88,13 @@ func TestGTIDSetBeyond(t *testing.T) {
 		s, o string
 		want bool
 	}{
-		{u1 + ":1-7", u1 + ":5", true}, {u1 + ":1-7", u1 + ":7", false}, {u1 + ":1-7," + u2 + ":1-9", u1 + ":7", false},
-		{u1 + ":1-7:t:2", u1 + ":t:1", true}, {"0-1-5,1-1-9", "0-2-5", false}, {"0-1-5,1-1-9", "1-1-8", true}, {"", u1 + ":1", false},
+		{u1 + ":1-7", u1 + ":5", true},
+		{u1 + ":1-7", u1 + ":7", false},
+		{u1 + ":1-7," + u2 + ":1-9", u1 + ":7", false},
+		{u1 + ":1-7:t:2", u1 + ":t:1", true},
+		{"0-1-5,1-1-9", "0-2-5", false},
+		{"0-1-5,1-1-9", "1-1-8", true},
+		{"", u1 + ":1", false},
 	} {
 		if got := gtids(t, c.s).Beyond(gtids(t, c.o)); got != c.want {
 			t.Errorf("%q beyond %q: %v", c.s, c.o, got)

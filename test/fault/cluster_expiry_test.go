@@ -63,14 +63,20 @@ func (ch *chronicle) overlaps(answers []answered) (n int) {
 }
 
 func TestChronicle(t *testing.T) {
-	at := func(ms int64) time.Time { return time.UnixMilli(ms) }
+	at := time.UnixMilli
 	ch := &chronicle{reigns: []reign{{0, 1, at(0), at(100)}, {1, 2, at(100), at(200)}, {0, 3, at(200), time.Time{}}}}
 	for _, c := range []struct {
 		answer answered
 		over   int
 	}{
-		{answered{0, at(10), at(90)}, 0}, {answered{0, at(90), at(110)}, 0}, {answered{0, at(110), at(120)}, 1}, {answered{0, at(190), at(210)}, 0},
-		{answered{1, at(110), at(120)}, 0}, {answered{1, at(190), at(210)}, 0}, {answered{1, at(300), at(310)}, 1}, {answered{1, at(50), at(60)}, 1},
+		{answered{0, at(10), at(90)}, 0},
+		{answered{0, at(90), at(110)}, 0},
+		{answered{0, at(110), at(120)}, 1},
+		{answered{0, at(190), at(210)}, 0},
+		{answered{1, at(110), at(120)}, 0},
+		{answered{1, at(190), at(210)}, 0},
+		{answered{1, at(300), at(310)}, 1},
+		{answered{1, at(50), at(60)}, 1},
 	} {
 		if over := ch.overlaps([]answered{c.answer}); over != c.over {
 			t.Errorf("%v: %d", c.answer, over)

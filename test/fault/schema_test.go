@@ -130,7 +130,7 @@ func TestSchemaShowAtGTID(t *testing.T) {
 			t.Fatalf("%v\n%s", err, out)
 		}
 		for i, name := range []string{"id", "x", "y"} {
-			if has := regexp.MustCompile(`(?m)^\d+ +`+name+" ").Match(out); has != (i < columns) {
+			if has := regexp.MustCompile(`(?m)^\d+ +` + name + " ").Match(out); has != (i < columns) {
 				t.Errorf("at %s: column %s: %v\n%s", at[id], name, has, out)
 			}
 		}

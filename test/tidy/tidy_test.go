@@ -45,8 +45,9 @@ var mayImport = map[string][]string{
 
 	"internal/store":   {"internal/entry", "internal/meta", "internal/position"},
 	"internal/history": {"internal/position", "internal/schema"},
+	"internal/tsdb":    {"internal/ddl", "internal/position", "internal/schema"},
 	"internal/binlog": {
-		"internal/ddl", "internal/entry", "internal/event", "internal/history", "internal/position", "internal/render", "internal/schema",
+		"internal/ddl", "internal/entry", "internal/event", "internal/history", "internal/position", "internal/render", "internal/schema", "internal/tsdb",
 	},
 
 	"internal/instance": {
