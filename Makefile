@@ -49,7 +49,7 @@ fuzz: ## run each fuzz target for FUZZ_TIME
 	    echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZ_TIME) $$p; done; done
 
 parts: ## get the real servers and clients that tests use
-	test/parts/get.sh $(subst $(comma), ,$(SOURCES)) java-client python-client zookeeper
+	test/parts/get.sh $(subst $(comma), ,$(SOURCES)) mysql-8.0 java-client java-server python-client zookeeper
 
 integration: parts ## tests on real servers
 	CANALD_TEST_SOURCES=$(SOURCES) $(GO) test -count=1 -timeout 20m ./test/integration

@@ -88,13 +88,7 @@ func TestChronicle(t *testing.T) {
 // and by freezes of random lengths; nobody answers while the other one owns the
 // destination, and no row is lost. CANALD_FAULT_ROUNDS says how often.
 func TestClusterExpiry(t *testing.T) {
-	rounds := 3
-	if text := os.Getenv("CANALD_FAULT_ROUNDS"); text != "" {
-		var err error
-		if rounds, err = strconv.Atoi(text); err != nil {
-			t.Fatal(err)
-		}
-	}
+	n := rounds(t, 3)
 	c := startCluster(t, 2*time.Second, 1)
 	seed := uint64(time.Now().UnixNano())
 	if text := os.Getenv("CANALD_FAULT_SEED"); text != "" {
@@ -110,7 +104,7 @@ func TestClusterExpiry(t *testing.T) {
 	var wg sync.WaitGroup
 	wg.Go(func() { c.follow(ctx, ch) })
 	expired, counts := 0, map[string]int{}
-	for range rounds {
+	for range n {
 		c.await("somebody runs the destination", 20*time.Second, func() bool { return c.owner() != "" })
 		n := c.leader()
 		node, err := c.zk.Get(t.Context(), clusterRunning)

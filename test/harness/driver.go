@@ -118,6 +118,20 @@ func JavaElection(t testing.TB) *Driver {
 	})
 }
 
+// JavaServer starts a driver of a whole Java server 1.1.7 of one destination. It
+// needs a source that knows SHOW MASTER STATUS. Its commands are
+//
+//	serve ZOOKEEPERS DESTINATION ADDRESS SOURCE USER PASSWORD SLAVE FILTER
+//	look
+//	leave
+func JavaServer(t testing.TB) *Driver {
+	t.Helper()
+	return startDriver(t, "java-server", func(part, folder string) *exec.Cmd {
+		return exec.Command("java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dfile.encoding=UTF-8",
+			"-cp", filepath.Join(part, "lib", "*"), filepath.Join(folder, "java", "CanalServe.java"))
+	})
+}
+
 func startDriver(t testing.TB, part string, command func(part, folder string) *exec.Cmd) *Driver {
 	t.Helper()
 	d, err := newDriver(t.Context(), part, filepath.Join(t.TempDir(), part+".log"), command)

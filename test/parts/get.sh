@@ -21,7 +21,7 @@ set -Eeuo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 parts_dir=${CANALD_PARTS:-${HOME:?}/.cache/canald/parts}
 m2=$parts_dir/.m2
-all_parts=(mysql-9.7 mariadb-10.11 mysql-8.0 mysql-5.6 mysql-5.5 mariadb-11.4 mariadb-10.2 java-client python-client zookeeper)
+all_parts=(mysql-9.7 mariadb-10.11 mysql-8.0 mysql-5.6 mysql-5.5 mariadb-11.4 mariadb-10.2 java-client java-server python-client zookeeper)
 maven_dependency_plugin=org.apache.maven.plugins:maven-dependency-plugin:3.6.1
 
 say() { echo "get.sh: $*" >&2; }
@@ -412,6 +412,14 @@ get_java_client() {
 	need javac default-jdk-headless
 	say "downloading the Java client"
 	run_maven -f "$here/../java/pom.xml" "$maven_dependency_plugin:copy-dependencies" -DincludeScope=runtime \
+		"-DoutputDirectory=$1/lib"
+}
+
+get_java_server() {
+	need mvn maven default-jdk-headless
+	need javac default-jdk-headless
+	say "downloading the Java server"
+	run_maven -f "$here/../java/server/pom.xml" "$maven_dependency_plugin:copy-dependencies" -DincludeScope=runtime \
 		"-DoutputDirectory=$1/lib"
 }
 

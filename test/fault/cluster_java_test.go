@@ -1,0 +1,195 @@
+package fault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/canald/canald/internal/zkconn"
+	"github.com/canald/canald/test/harness"
+)
+
+// rounds is how often a fault is made: CANALD_FAULT_ROUNDS, else the usual number.
+func rounds(t *testing.T, usual int) int {
+	t.Helper()
+	text := os.Getenv("CANALD_FAULT_ROUNDS")
+	if text == "" {
+		return usual
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// javaReader is the unmodified Java cluster client, which gets and acknowledges
+// without end.
+type javaReader struct {
+	d *harness.Driver
+
+	mu                        sync.Mutex
+	rows, again, highest, gap int // gap is the first number after which some were missing when it came
+	last                      time.Time
+	longest                   time.Duration
+	late                      string // the error that came last
+}
+
+func (r *javaReader) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		a, err := r.d.Do("get 200 200")
+		if err != nil {
+			r.mu.Lock()
+			r.late = err.Error()
+			r.mu.Unlock()
+			time.Sleep(100 * time.Millisecond)
+			continue
+		}
+		r.take(a)
+		if a.BatchID > 0 {
+			if _, err := r.d.Do(fmt.Sprintf("ack %d", a.BatchID)); err != nil {
+				r.mu.Lock()
+				r.late = err.Error()
+				r.mu.Unlock()
+			}
+		}
+	}
+}
+
+func (r *javaReader) take(a harness.Answer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range a.Entries {
+		for _, row := range e.Rows {
+			if e.Table != "t" || len(row.After) == 0 {
+				continue
+			}
+			seq, err := strconv.Atoi(row.After[0].Value)
+			if err != nil {
+				continue
+			}
+			r.rows++
+			switch {
+			case seq <= r.highest:
+				r.again++
+				continue
+			case seq > r.highest+1 && r.gap == 0:
+				r.gap = seq
+			}
+			now := time.Now()
+			if !r.last.IsZero() {
+				r.longest = max(r.longest, now.Sub(r.last))
+			}
+			r.highest, r.last = seq, now
+		}
+	}
+}
+
+func (r *javaReader) reached() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.highest
+}
+
+// TestClusterJavaServer: a whole Java server and canald take one destination over
+// from each other under load, in both directions, and the Java cluster client gets
+// every row.
+func TestClusterJavaServer(t *testing.T) {
+	s := harness.Shared(t, harness.MySQL80) // newer ones do not know what this server asks
+	s.Exec(t, "DROP DATABASE IF EXISTS fault_kill", "CREATE DATABASE fault_kill", "CREATE TABLE fault_kill.t (seq INT PRIMARY KEY, v VARCHAR(100))")
+	z := harness.StartZooKeeper(t, 1)
+	servers, err := zkconn.ParseServers(z.Servers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	zk := zkconn.New(zkconn.Config{Servers: servers}, zap.NewNop())
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() { _ = zk.Run(ctx) })
+	owner := func() string {
+		n, err := zk.Get(ctx, clusterRunning)
+		if err != nil {
+			return ""
+		}
+		return ownerOf(n.Data)
+	}
+	until := func(what string, limit time.Duration, ok func() bool) time.Duration {
+		t.Helper()
+		began := time.Now()
+		for time.Since(began) < limit {
+			if ok() {
+				return time.Since(began)
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		t.Fatalf("not within %s: %s; the owner is %q", limit, what, owner())
+		return 0
+	}
+	serveJava := func() (java *harness.Driver, address string) {
+		t.Helper()
+		address = "127.0.0.1:" + strconv.Itoa(harness.FreePort())
+		java = harness.JavaServer(t)
+		java.Must(t, fmt.Sprintf(`serve %s kill %s %s %s %s %d fault_kill\..*`, z.Servers, address, s.Addr, s.User, s.Password, 7100+harness.FreePort()%1000))
+		until("the Java server is a member", 10*time.Second, func() bool {
+			names, err := zk.Children(ctx, "/otter/canal/destinations/kill/cluster")
+			return err == nil && strings.Contains(strings.Join(names, " "), address)
+		})
+		return java, address
+	}
+	java, address := serveJava()
+	until("the Java server runs it", 20*time.Second, func() bool { return owner() == address && java.Must(t, "look").Active })
+
+	c := harness.StartCanald(t, s, "canal.zkServers="+z.Servers+"\ncanal.zookeeper.session.timeout=6000\ncanal.zookeeper.flush.period=100\ncanal.instance.global.spring.xml=classpath:spring/default-instance.xml",
+		map[string]string{"kill": "canal.instance.filter.regex=fault_kill\\\\..*\ncanal.instance.mysql.slaveId=7001\n"})
+	reader := &javaReader{d: harness.JavaClient(t)}
+	reader.d.Must(t, "cluster "+z.Servers+" kill")
+	reader.d.Must(t, "subscribe")
+	wg.Go(func() { reader.run(ctx) })
+	var written atomic.Int64
+	writing, stop := context.WithCancel(ctx)
+	failed := make(chan error, 1)
+	wg.Go(func() { failed <- write(writing, s, &written) })
+	flows := func(what string) {
+		t.Helper()
+		target := int(written.Load()) + 200
+		until("the client gets rows from "+what, 40*time.Second, func() bool { return reader.reached() >= target })
+	}
+	flows("the Java server")
+	var toUs, toJava []time.Duration
+	n := rounds(t, 1)
+	for range n {
+		java.Must(t, "leave")
+		toUs = append(toUs, until("canald runs it", 20*time.Second, func() bool { return owner() == c.Addr }))
+		flows("canald")
+		java.Kill()
+		java, address = serveJava()
+		c.Stop(t)
+		toJava = append(toJava, until("the Java server runs it", 30*time.Second, func() bool { return owner() == address }))
+		flows("the Java server that came after")
+		c.Start(t)
+	}
+	stop()
+	if err := <-failed; err != nil && !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	until("the client has all rows", 60*time.Second, func() bool { return reader.reached() >= int(written.Load()) })
+	reader.mu.Lock()
+	defer reader.mu.Unlock()
+	if reader.gap != 0 {
+		t.Errorf("rows are missing before %d", reader.gap)
+	}
+	t.Logf("%d rounds, %d rows written, %d received, %d of them again, longest gap %s; taken over by canald after %s, by Java after %s; last error of the client: %q",
+		n, written.Load(), reader.rows, reader.again, reader.longest, toUs, toJava, reader.late)
+	cancel()
+}
