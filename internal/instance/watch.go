@@ -22,10 +22,9 @@ func (i *Instance) watchClients(ctx context.Context) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		if id, ok := i.store.Absent(i.cfg.AbsentAfter); ok {
+		if id, ok := i.store.DetachAbsent(i.cfg.AbsentAfter); ok {
 			i.log.Warn("client is away and holds the store full: detached; its cursor stays and its return restarts the dump there",
 				zap.Int16("client_id", int16(id)), zap.Duration("away", i.cfg.AbsentAfter))
-			i.store.Detach(id)
 		}
 		if since := i.store.BlockedSince(); !since.IsZero() && time.Since(since) > i.cfg.ParkAfter {
 			i.log.Warn("store is full and no client makes room: the dump ends until one does", zap.Duration("full_for", time.Since(since)))

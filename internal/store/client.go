@@ -56,6 +56,10 @@ func (s *Store) behindLocked(c *client, set string) bool {
 func (s *Store) Detach(id meta.ClientID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.detachLocked(id)
+}
+
+func (s *Store) detachLocked(id meta.ClientID) {
 	c := s.mu.clients[id]
 	if c == nil {
 		return
@@ -355,10 +359,11 @@ func (c *client) oldest(batchID int64) error {
 	return ErrUnknownBatch
 }
 
-// Absent returns a client that holds the store full: Put waits, the client's ack
-// mark is the lowest, it made no call for the given time, and another client is
-// there that could go on without it.
-func (s *Store) Absent(limit time.Duration) (meta.ClientID, bool) {
+// DetachAbsent detaches a client that holds the store full: Put waits, the client's
+// ack mark is the lowest, it made no call for the given time, and another client is
+// there that could go on without it. It does so in one step: a call that comes
+// meanwhile is that of a client that is there.
+func (s *Store) DetachAbsent(limit time.Duration) (meta.ClientID, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.mu.blockedT.IsZero() || len(s.mu.clients) < 2 {
@@ -367,6 +372,7 @@ func (s *Store) Absent(limit time.Duration) (meta.ClientID, bool) {
 	now := time.Now()
 	for id, c := range s.mu.clients {
 		if c.ack == s.mu.first && c.calls == 0 && now.Sub(c.active) > limit && s.othersActiveLocked(id, now, limit) {
+			s.detachLocked(id)
 			return id, true
 		}
 	}

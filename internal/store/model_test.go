@@ -298,7 +298,7 @@ func TestManyAtOnce(t *testing.T) {
 			for range 200 {
 				st.Stats()
 				st.HasRoom()
-				st.Absent(time.Hour)
+				st.DetachAbsent(time.Hour)
 				st.Oldest()
 			}
 		})

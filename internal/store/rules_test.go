@@ -498,14 +498,14 @@ func TestAbsentClient(t *testing.T) {
 			done <- err
 		}()
 		time.Sleep(2 * time.Minute)
-		if _, ok := st.Absent(time.Minute); ok {
+		if _, ok := st.DetachAbsent(time.Minute); ok {
 			t.Fatal("nobody is active, yet a client is to be detached")
 		}
 		id, _ := get(t, st, 1, 100)
 		if _, _, err := st.Ack(1, id); err != nil {
 			t.Fatal(err)
 		}
-		away, ok := st.Absent(time.Minute)
+		away, ok := st.DetachAbsent(time.Minute)
 		if !ok || away != 2 {
 			t.Fatalf("absent is %d, %v", away, ok)
 		}
