@@ -2,7 +2,8 @@
 //
 // A consumer dials, subscribes, and then loops: get a batch, use it, ack it. A
 // batch that was handed out and not acked stays with the server; after a
-// reconnect Rollback(ctx, 0) makes the server hand it out again.
+// reconnect Rollback(ctx, 0) makes the server hand it out again. In a cluster,
+// Cluster finds the server and does all of that.
 package client
 
 import (
@@ -68,10 +69,12 @@ type Conn struct {
 	o        Options
 	clientID string
 	turn     chan struct{} // holds a token while a call runs
+	done     chan struct{} // closed by Close
 
 	mu struct {
 		sync.Mutex
 		closed bool
+		cause  error // why, if not by the caller
 	}
 }
 
@@ -95,7 +98,7 @@ func Dial(ctx context.Context, o Options) (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dial canal server: %w", err)
 	}
-	c := &Conn{nc: nc, r: bufio.NewReader(nc), o: o, clientID: strconv.Itoa(int(o.ClientID)), turn: make(chan struct{}, 1)}
+	c := &Conn{nc: nc, r: bufio.NewReader(nc), o: o, clientID: strconv.Itoa(int(o.ClientID)), turn: make(chan struct{}, 1), done: make(chan struct{})}
 	if err := c.call(ctx, c.authenticate); err != nil {
 		_ = c.Close()
 		return nil, fmt.Errorf("authenticate: %w", err)
@@ -104,14 +107,31 @@ func Dial(ctx context.Context, o Options) (*Conn, error) {
 }
 
 // Close closes the connection. Nothing is rolled back or unsubscribed by it.
-func (c *Conn) Close() error {
+func (c *Conn) Close() error { return c.end(nil) }
+
+// end closes the connection for a reason that later calls return.
+func (c *Conn) end(cause error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.mu.closed {
 		return nil
 	}
-	c.mu.closed = true
+	c.mu.closed, c.mu.cause = true, cause
+	close(c.done)
 	return c.nc.Close()
+}
+
+// closed is ErrClosed, or the reason, once the connection is closed; else nil.
+func (c *Conn) closed() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case !c.mu.closed:
+		return nil
+	case c.mu.cause != nil:
+		return c.mu.cause
+	}
+	return ErrClosed
 }
 
 // Subscribe subscribes the client id to the destination. A filter that is not
@@ -192,6 +212,27 @@ type Message struct {
 	Raw [][]byte // serialized entries; the caller's
 }
 
+// Changes decodes all entries into what they say, in order. Begins and ends of
+// transactions are left out.
+func (m *Message) Changes() ([]Change, error) {
+	entries, err := m.Decode()
+	if err != nil {
+		return nil, err
+	}
+	changes := make([]Change, 0, len(entries))
+	for i, e := range entries {
+		if e.GetEntryType() != canalpb.EntryType_ROWDATA {
+			continue
+		}
+		c, err := NewChange(e)
+		if err != nil {
+			return nil, fmt.Errorf("entry %d of batch %d: %w", i, m.ID, err)
+		}
+		changes = append(changes, c)
+	}
+	return changes, nil
+}
+
 // Decode decodes all entries.
 func (m *Message) Decode() ([]*canalpb.Entry, error) {
 	entries := make([]*canalpb.Entry, len(m.Raw))
@@ -223,11 +264,8 @@ func (c *Conn) call(ctx context.Context, f func() error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	c.mu.Lock()
-	closed := c.mu.closed
-	c.mu.Unlock()
-	if closed {
-		return ErrClosed
+	if err := c.closed(); err != nil {
+		return err
 	}
 	unwatch := context.AfterFunc(ctx, func() { _ = c.Close() })
 	err := f()
@@ -241,7 +279,7 @@ func (c *Conn) call(ctx context.Context, f func() error) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.Is(err, net.ErrClosed):
-		return ErrClosed
+		return c.closed()
 	case errors.Is(err, io.EOF):
 		return io.ErrUnexpectedEOF
 	}

@@ -11,6 +11,33 @@ import (
 	"github.com/canald/canald/client/canalpb"
 )
 
+// A consumer of a cluster, which goes on with whichever server runs the destination.
+func ExampleCluster_Consume() {
+	run := func(ctx context.Context) error {
+		cluster, err := client.NewCluster(client.ClusterOptions{
+			ZooKeeper: "zk1:2181,zk2:2181,zk3:2181", Filter: `shop\..*`, Options: client.Options{Destination: "example"},
+		})
+		if err != nil {
+			return err
+		}
+		defer cluster.Close()
+		return cluster.Consume(ctx, 1000, time.Second, func(_ context.Context, m *client.Message) error {
+			changes, err := m.Changes()
+			if err != nil {
+				return err
+			}
+			for _, c := range changes {
+				for _, r := range c.Rows {
+					id, err := r.After.Int("id")
+					fmt.Println(c.Table, c.Kind, id, err)
+				}
+			}
+			return nil // acknowledged; an error hands the batch out again
+		})
+	}
+	_ = run
+}
+
 // A consumer that prints the tables that change, until its context ends.
 func Example() {
 	consume := func(ctx context.Context) error {

@@ -509,7 +509,6 @@ func TestAbsentClient(t *testing.T) {
 		if !ok || away != 2 {
 			t.Fatalf("absent is %d, %v", away, ok)
 		}
-		st.Detach(2)
 		if err := <-done; err != nil {
 			t.Fatal(err)
 		}
