@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -136,15 +136,19 @@ func TestClusterJavaServer(t *testing.T) {
 		t.Fatalf("not within %s: %s; the owner is %q", limit, what, owner())
 		return 0
 	}
+	member := func(address string) {
+		t.Helper()
+		until(address+" is a member", 10*time.Second, func() bool {
+			names, err := zk.Children(ctx, "/otter/canal/destinations/kill/cluster")
+			return err == nil && slices.Contains(names, address)
+		})
+	}
 	serveJava := func() (java *harness.Driver, address string) {
 		t.Helper()
 		address = "127.0.0.1:" + strconv.Itoa(harness.FreePort())
 		java = harness.JavaServer(t) //nolint:contextcheck // it ends with the test
 		java.Must(t, fmt.Sprintf(`serve %s kill %s %s %s %s %d fault_kill\..*`, z.Servers, address, s.Addr, s.User, s.Password, 7100+harness.FreePort()%1000))
-		until("the Java server is a member", 10*time.Second, func() bool {
-			names, err := zk.Children(ctx, "/otter/canal/destinations/kill/cluster")
-			return err == nil && strings.Contains(strings.Join(names, " "), address)
-		})
+		member(address)
 		return java, address
 	}
 	java, address := serveJava()
@@ -166,6 +170,12 @@ func TestClusterJavaServer(t *testing.T) {
 		until("the client gets rows from "+what, 40*time.Second, func() bool { return reader.reached() >= target })
 	}
 	flows("the Java server")
+	// One that goes before it has saved a client's first cursor leaves none, and the
+	// next server, Java or not, begins at the end of the binlog.
+	until("the Java server has saved a cursor", 10*time.Second, func() bool {
+		n, err := zk.Get(ctx, "/otter/canal/destinations/kill/1001/cursor")
+		return err == nil && n.Exists
+	})
 	var toUs, toJava []time.Duration
 	n := rounds(t, 1)
 	for range n {
@@ -178,6 +188,7 @@ func TestClusterJavaServer(t *testing.T) {
 		toJava = append(toJava, until("the Java server runs it", 30*time.Second, func() bool { return owner() == address }))
 		flows("the Java server that came after")
 		c.Start(t)
+		member(c.Addr)
 	}
 	stop()
 	if err := <-failed; err != nil && !errors.Is(err, context.Canceled) {
