@@ -109,6 +109,9 @@ type Instance struct {
 	// placed is closed when the place of the source is known for the first time.
 	placed     chan struct{}
 	placedOnce sync.Once
+	// shut is closed when nothing may be subscribed any more.
+	shut     chan struct{}
+	shutOnce sync.Once
 
 	// attach serialises what moves clients in and out of the store.
 	attach sync.Mutex
@@ -140,7 +143,7 @@ var (
 // New checks the filters and makes an instance; Run starts it.
 func New(cfg Config, keeper meta.Keeper, log *zap.Logger) (*Instance, error) {
 	cfg = cfg.withDefaults()
-	i := &Instance{cfg: cfg, keeper: keeper, log: log, placed: make(chan struct{}), counters: newCounters()}
+	i := &Instance{cfg: cfg, keeper: keeper, log: log, placed: make(chan struct{}), shut: make(chan struct{}), counters: newCounters()}
 	white, err := filter.New(cfg.Filter)
 	if err != nil {
 		return nil, fmt.Errorf("canal.instance.filter.regex: %w", err)
@@ -266,6 +269,7 @@ func (i *Instance) drain() {
 	i.mu.Lock()
 	i.mu.draining = true
 	i.mu.Unlock()
+	i.shutOnce.Do(func() { close(i.shut) })
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for end := time.Now().Add(drainMost); time.Now().Before(end); <-tick.C {
@@ -308,6 +312,9 @@ func (i *Instance) setRunning(on bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.mu.running = on
+	if !on {
+		i.shutOnce.Do(func() { close(i.shut) })
+	}
 }
 
 func (i *Instance) isRunning() bool {

@@ -46,6 +46,7 @@ func (s *Session) Subscribe(ctx context.Context, pattern string) error {
 	}
 	select {
 	case <-i.placed:
+	case <-i.shut: // not here: the client should ask for the next owner at once
 	case <-time.After(subscribeWait):
 	case <-ctx.Done():
 		return context.Cause(ctx)

@@ -105,8 +105,9 @@ func (w *witness) overlaps(first int) (n int) {
 	return n
 }
 
-// startCluster starts all of it, with one ZooKeeper or three.
-func startCluster(t *testing.T, timeout time.Duration, zookeepers int) *clusterScene {
+// startCluster starts all of it, with one ZooKeeper or three, and more lines for the
+// instance's file.
+func startCluster(t *testing.T, timeout time.Duration, zookeepers int, properties ...string) *clusterScene {
 	s := harness.Shared(t, harness.Versions()[0])
 	s.Exec(t, "DROP DATABASE IF EXISTS fault_kill", "CREATE DATABASE fault_kill", "CREATE TABLE fault_kill.t (seq INT PRIMARY KEY, v VARCHAR(100))")
 	c := &clusterScene{t: t, s: s, z: harness.StartZooKeeper(t, zookeepers), writer: make(chan error, 1), read: make(chan error, 1)}
@@ -127,7 +128,7 @@ func startCluster(t *testing.T, timeout time.Duration, zookeepers int) *clusterS
 		main := fmt.Sprintf("canal.zkServers=%s\ncanal.zookeeper.session.timeout=%d\ncanal.zookeeper.flush.period=100\ncanal.file.flush.period=100\ncanal.instance.global.spring.xml=classpath:spring/default-instance.xml\n",
 			way, timeout.Milliseconds())
 		c.servers = append(c.servers, harness.StartCanald(t, s, main, map[string]string{
-			"kill": fmt.Sprintf("canal.instance.filter.regex=fault_kill\\\\..*\ncanal.instance.mysql.slaveId=%d\n", 7001+n),
+			"kill": fmt.Sprintf("canal.instance.filter.regex=fault_kill\\\\..*\ncanal.instance.mysql.slaveId=%d\n%s\n", 7001+n, strings.Join(properties, "\n")),
 		}))
 	}
 	c.reader = &killReader{t: t, find: c.owner}
@@ -234,6 +235,26 @@ func TestClusterKill(t *testing.T) {
 	c.moved(n, 10*time.Second)
 	if gap := c.finish(); gap > 5*time.Second {
 		t.Errorf("the client got nothing for %s", gap)
+	}
+}
+
+// In GTID mode cursors in the tree carry sets, and the next owner goes on by them.
+func TestClusterGTID(t *testing.T) {
+	c := startCluster(t, 3*time.Second, 1, "canal.instance.gtidon=true")
+	n := c.leader()
+	c.servers[n].Kill()
+	c.moved(n, 10*time.Second)
+	c.servers[n].Start(t)
+	time.Sleep(time.Second)
+	c.servers[1-n].Stop(t)
+	c.moved(1-n, 10*time.Second)
+	c.finish()
+	node, err := c.zk.Get(t.Context(), "/otter/canal/destinations/kill/1001/cursor")
+	if err != nil || !strings.Contains(string(node.Data), `"gtid":"`) || strings.Contains(string(node.Data), `"gtid":""`) {
+		t.Errorf("%s, %v", node.Data, err)
+	}
+	if log := c.servers[n].Log(); strings.Contains(log, " ERROR ") {
+		t.Errorf("%s", log)
 	}
 }
 
