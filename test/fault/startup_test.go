@@ -81,7 +81,7 @@ func TestClusterStartupKill(t *testing.T) {
 			t.Error("no new process")
 		}
 		c.must("move", "kill", c.servers[n].Addr)
-		time.Sleep(200 * time.Millisecond)
+		time.Sleep(500 * time.Millisecond) // long enough to serve: the gap is that of one death
 		if err := syscall.Kill(pid(), syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
