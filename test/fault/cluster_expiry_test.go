@@ -2,10 +2,7 @@ package fault
 
 import (
 	"context"
-	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -90,15 +87,7 @@ func TestChronicle(t *testing.T) {
 func TestClusterExpiry(t *testing.T) {
 	n := rounds(t, 3)
 	c := startCluster(t, 2*time.Second, 1)
-	seed := uint64(time.Now().UnixNano())
-	if text := os.Getenv("CANALD_FAULT_SEED"); text != "" {
-		var err error
-		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Logf("CANALD_FAULT_SEED=%d", seed)
-	rng := rand.New(rand.NewPCG(seed, 2))
+	rng := random(t)
 	ch := &chronicle{}
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup

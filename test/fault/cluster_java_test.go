@@ -12,9 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/zap"
-
-	"github.com/canald/canald/internal/zkconn"
 	"github.com/canald/canald/test/harness"
 )
 
@@ -107,16 +104,11 @@ func TestClusterJavaServer(t *testing.T) {
 	s := harness.Shared(t, harness.MySQL80) // newer ones do not know what this server asks
 	s.Exec(t, "DROP DATABASE IF EXISTS fault_kill", "CREATE DATABASE fault_kill", "CREATE TABLE fault_kill.t (seq INT PRIMARY KEY, v VARCHAR(100))")
 	z := harness.StartZooKeeper(t, 1)
-	servers, err := zkconn.ParseServers(z.Servers)
-	if err != nil {
-		t.Fatal(err)
-	}
-	zk := zkconn.New(zkconn.Config{Servers: servers}, zap.NewNop())
+	zk := tree(t, z)
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
-	wg.Go(func() { _ = zk.Run(ctx) })
 	owner := func() string {
 		n, err := zk.Get(ctx, clusterRunning)
 		if err != nil {

@@ -534,11 +534,9 @@ func TestClusterJavaClient(t *testing.T) {
 	t.Logf("%d rows", len(got))
 }
 
-// Beside the unmodified election of a Java server each takes over from the
-// other, by Java's rules.
-func TestClusterBesideJava(t *testing.T) {
-	s := harness.Shared(t, harness.Versions()[0])
-	z := harness.StartZooKeeper(t, 1)
+// tree is a connection to ZooKeeper until the test ends.
+func tree(t *testing.T, z *harness.ZooKeeper) *zkconn.Conn {
+	t.Helper()
 	servers, err := zkconn.ParseServers(z.Servers)
 	if err != nil {
 		t.Fatal(err)
@@ -547,8 +545,19 @@ func TestClusterBesideJava(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = zk.Run(ctx) })
-	defer wg.Wait()
-	defer cancel()
+	t.Cleanup(func() {
+		cancel()
+		wg.Wait()
+	})
+	return zk
+}
+
+// Beside the unmodified election of a Java server each takes over from the
+// other, by Java's rules.
+func TestClusterBesideJava(t *testing.T) {
+	s := harness.Shared(t, harness.Versions()[0])
+	z := harness.StartZooKeeper(t, 1)
+	zk := tree(t, z)
 	const javaAddress = "127.0.0.1:21999"
 	java := harness.JavaElection(t)
 	java.Must(t, "join "+z.Servers+" kill "+javaAddress)
@@ -620,9 +629,9 @@ func TestClusterBesideJava(t *testing.T) {
 	}
 }
 
-// Everything at random, again and again; the seed is printed.
-func TestClusterRandom(t *testing.T) {
-	c := startCluster(t, 2*time.Second, 1)
+// random makes numbers by a seed that is printed; CANALD_FAULT_SEED gives one.
+func random(t *testing.T) *rand.Rand {
+	t.Helper()
 	seed := uint64(time.Now().UnixNano())
 	if text := os.Getenv("CANALD_FAULT_SEED"); text != "" {
 		var err error
@@ -631,7 +640,13 @@ func TestClusterRandom(t *testing.T) {
 		}
 	}
 	t.Logf("CANALD_FAULT_SEED=%d", seed)
-	rng := rand.New(rand.NewPCG(seed, 1))
+	return rand.New(rand.NewPCG(seed, 1))
+}
+
+// Everything at random, again and again; the seed is printed.
+func TestClusterRandom(t *testing.T) {
+	c := startCluster(t, 2*time.Second, 1)
+	rng := random(t)
 	some := func(most time.Duration) time.Duration { return time.Duration(rng.Int64N(int64(most))) }
 	counts := map[string]int{}
 	for end := time.Now().Add(seconds(t, 30)); time.Now().Before(end); {
