@@ -138,7 +138,7 @@ func TestClusterJavaServer(t *testing.T) {
 	serveJava := func() (java *harness.Driver, address string) {
 		t.Helper()
 		address = "127.0.0.1:" + strconv.Itoa(harness.FreePort())
-		java = harness.JavaServer(t) //nolint:contextcheck // it ends with the test
+		java = harness.JavaServer(t)
 		java.Must(t, fmt.Sprintf(`serve %s kill %s %s %s %s %d fault_kill\..*`, z.Servers, address, s.Addr, s.User, s.Password, 7100+harness.FreePort()%1000))
 		member(address)
 		return java, address
