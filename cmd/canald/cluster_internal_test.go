@@ -38,17 +38,19 @@ func TestLockServer(t *testing.T) {
 	for _, c := range []struct {
 		name, mark string
 		waits      bool
-	}{{"a server", "", false}, {"close-session", closingMark, true}} {
+	}{{"a server", "", false}, {"close-session", closingMark, true}, {"close-session that has not said so yet", "late", true}} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
 			held, err := lockHome(dir)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := held.WriteString(c.mark); err != nil {
+			if c.mark == "late" {
+				time.AfterFunc(markWithin/2, func() { _, _ = held.WriteString(closingMark) })
+			} else if _, err := held.WriteString(c.mark); err != nil {
 				t.Fatal(err)
 			}
-			time.AfterFunc(4*lockRetry, func() { _ = held.Close() })
+			time.AfterFunc(markWithin+4*lockRetry, func() { _ = held.Close() })
 			lock, err := lockServer(dir)
 			if !c.waits {
 				if !errors.Is(err, errLocked) {

@@ -16,19 +16,25 @@ const closingMark = "close-session"
 
 var errLocked = errors.New("another canald runs in this folder")
 
-// lockRetry is the pause between two looks at such a lock.
-const lockRetry = 50 * time.Millisecond
+// lockRetry is the pause between two looks at such a lock; markWithin is how long
+// close-session may take from its lock to its mark on a busy machine.
+const (
+	lockRetry  = 50 * time.Millisecond
+	markWithin = 500 * time.Millisecond
+)
 
 // lockServer takes the lock of a home for its server.
 func lockServer(logDir string) (*os.File, error) {
-	for end := time.Now().Add(closeDeadBound + time.Second); ; {
+	began := time.Now()
+	for end := began.Add(closeDeadBound + time.Second); ; {
 		lock, err := lockHome(logDir)
 		if !errors.Is(err, errLocked) || time.Now().After(end) {
 			return lock, err
 		}
 		// A mark that was left behind is removed by who takes the lock next.
 		mark, readErr := os.ReadFile(lockPath(logDir))
-		if readErr != nil || strings.TrimSpace(string(mark)) != closingMark {
+		marked := readErr == nil && strings.TrimSpace(string(mark)) == closingMark
+		if !marked && time.Since(began) > markWithin {
 			return lock, err
 		}
 		<-time.After(lockRetry)
