@@ -1,8 +1,10 @@
 package binlog
 
 import (
+	"bytes"
 	"context"
 	"slices"
+	"unicode/utf8"
 
 	"github.com/canald/canald/internal/ddl"
 	"github.com/canald/canald/internal/entry"
@@ -128,6 +130,16 @@ func (r *Reader) changes(h event.Header, b []byte) *ddl.Statement {
 	return stmt
 }
 
+// generated tells whether a statement is what MySQL 5.5 writes for CREATE TABLE …
+// SELECT: a text of its own in UTF-8, whatever the event says of the session.
+func (r *Reader) generated(sql []byte) bool {
+	major, minor, _ := event.Version(r.meta.version)
+	if r.meta.maria || major > 5 || major == 5 && minor > 5 || !bytes.HasPrefix(sql, []byte("CREATE TABLE `")) {
+		return false
+	}
+	return bytes.Contains(sql, []byte("` (\n  `")) && utf8.Valid(sql)
+}
+
 // session is the statement's text in UTF-8 and how it is read.
 func (r *Reader) session(q *event.Query, sql []byte) ([]byte, ddl.Mode, *render.Charset) {
 	session := event.ParseSession(q.Status)
@@ -139,6 +151,9 @@ func (r *Reader) session(q *event.Query, sql []byte) ([]byte, ddl.Mode, *render.
 	cs := r.facts.collations.Charsets[uint64(session.Collation)]
 	if cs == nil || isASCII(sql) {
 		return sql, mode, cs
+	}
+	if r.generated(sql) {
+		return sql, mode, nil
 	}
 	return cs.Append(nil, sql), mode, cs
 }
