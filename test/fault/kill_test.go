@@ -172,6 +172,9 @@ func (r *killReader) run(ctx context.Context, written *atomic.Int64, writer <-ch
 		if done && (r.highest >= int(written.Load()) || time.Now().After(limit)) {
 			return nil
 		}
+		if r.conn == nil {
+			return context.Cause(ctx) // the test ended while it connected
+		}
 		m, err := r.conn.GetWithoutAck(ctx, 20, 50*time.Millisecond)
 		if err != nil {
 			r.reconnect(ctx)

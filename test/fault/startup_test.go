@@ -80,7 +80,10 @@ func TestClusterStartupKill(t *testing.T) {
 		if pid() == first {
 			t.Error("no new process")
 		}
-		c.must("move", "kill", c.servers[n].Addr)
+		c.await("the server is a member again", 10*time.Second, func() bool {
+			_, err := c.command("move", "kill", c.servers[n].Addr)
+			return err == nil
+		})
 		time.Sleep(500 * time.Millisecond) // long enough to serve: the gap is that of one death
 		if err := syscall.Kill(pid(), syscall.SIGKILL); err != nil {
 			t.Fatal(err)
