@@ -303,30 +303,73 @@ func (c *Cluster) guard(ctx context.Context, conn *Conn, session int64) error {
 		_ = conn.Close()
 		return err
 	}
-	go func() {
-		for conn.closed() == nil {
-			data, stat, events, err := c.lib.GetW(node)
-			var p place
-			switch {
-			case errors.Is(err, zk.ErrNoNode), errors.Is(err, zk.ErrClosing), errors.Is(err, zk.ErrSessionExpired), err == nil && stat.EphemeralOwner != session:
-				_ = conn.end(ErrPlaceLost)
-			case err == nil && json.Unmarshal(data, &p) == nil && p.released():
-				_ = conn.end(ErrPlaceLost)
-				c.leave(ctx)
-			case err != nil: // ZooKeeper is away; the node lives as long as the session
-				select {
-				case <-time.After(firstPause):
-				case <-conn.done:
-				}
-			default:
-				select {
-				case <-events:
-				case <-conn.done:
+	go c.watch(ctx, conn, session)
+	return nil
+}
+
+// watch ends the connection when the client's place is lost, or may be: without
+// word from ZooKeeper for two thirds of the session timeout somebody else could
+// have it soon.
+func (c *Cluster) watch(ctx context.Context, conn *Conn, session int64) {
+	ctx = context.WithoutCancel(ctx) // the caller's was for connecting
+	every := c.o.SessionTimeout / 6
+	for heard := time.Now(); conn.closed() == nil; {
+		type seen struct {
+			data   []byte
+			owner  int64
+			events <-chan zk.Event
+		}
+		limited, cancel := context.WithTimeout(ctx, 2*every)
+		now, err := asked(limited, func() (seen, error) {
+			data, stat, events, err := c.lib.GetW(c.placeNode())
+			if err != nil {
+				return seen{}, err
+			}
+			return seen{data, stat.EphemeralOwner, events}, nil
+		})
+		cancel()
+		var p place
+		switch {
+		case errors.Is(err, zk.ErrNoNode), errors.Is(err, zk.ErrClosing), errors.Is(err, zk.ErrSessionExpired), err == nil && now.owner != session:
+			_ = conn.end(ErrPlaceLost)
+		case err == nil && json.Unmarshal(now.data, &p) == nil && p.released():
+			_ = conn.end(ErrPlaceLost)
+			c.leave(ctx)
+		case err != nil && time.Since(heard) > 4*every:
+			_ = conn.end(ErrPlaceLost)
+		case err == nil:
+			heard = time.Now()
+		}
+		for waiting := err == nil; waiting && conn.closed() == nil; {
+			select {
+			case <-now.events:
+				waiting = false
+			case <-conn.done:
+			case <-time.After(every):
+				waiting = c.answers(ctx, every) // the watch stands as long as the session does
+				if waiting {
+					heard = time.Now()
 				}
 			}
 		}
-	}()
-	return nil
+		if err != nil {
+			select {
+			case <-time.After(firstPause):
+			case <-conn.done:
+			}
+		}
+	}
+}
+
+// answers tells whether ZooKeeper answers at all.
+func (c *Cluster) answers(ctx context.Context, within time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	_, err := asked(ctx, func() (bool, error) {
+		there, _, err := c.lib.Exists(c.dir)
+		return there, err
+	})
+	return err == nil
 }
 
 // Consume connects, gives each batch to handle, and acknowledges it when that

@@ -108,6 +108,42 @@ func TestClusterGoClient(t *testing.T) {
 	t.Logf("%d rows for the first client, %d for the second", len(got[0]), len(got[1]))
 }
 
+// TestClusterGoClientCutOff: a client that hears nothing of ZooKeeper ends its work
+// before another one may take its place, and goes on when it hears again.
+func TestClusterGoClientCutOff(t *testing.T) {
+	c := startCluster(t, 3*time.Second, 1)
+	c.finish()
+	way := harness.StartProxy(t, c.z.Servers)
+	cluster, err := client.NewCluster(client.ClusterOptions{ZooKeeper: way.Addr, Options: client.Options{Destination: "kill"}, SessionTimeout: 3 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cluster.Close()
+	conn, err := cluster.Connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(4 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		if _, err := conn.GetWithoutAck(t.Context(), 1, 0); err != nil { // longer than the session
+			t.Fatal(err)
+		}
+	}
+	way.Cut()
+	cut := time.Now()
+	c.await("the client ends", 3*time.Second, func() bool {
+		_, err := conn.GetWithoutAck(t.Context(), 1, 0)
+		return errors.Is(err, client.ErrPlaceLost)
+	})
+	t.Logf("ended after %s of a session of 3s", time.Since(cut))
+	way.Heal()
+	if conn, err = cluster.Connect(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.GetWithoutAck(t.Context(), 1, 0); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestClusterClientsOfTwoKinds: the Go client and the Java client keep each other
 // out, in both directions, and obey an order to leave.
 func TestClusterClientsOfTwoKinds(t *testing.T) {
