@@ -192,17 +192,7 @@ func (c *Cluster) take(ctx context.Context) (session int64, err error) {
 		case err != nil && !errors.Is(err, zk.ErrNodeExists):
 			return 0, err
 		}
-		type seen struct {
-			owner  int64
-			events <-chan zk.Event
-		}
-		now, err := asked(ctx, func() (seen, error) {
-			_, stat, events, err := c.lib.GetW(node)
-			if err != nil {
-				return seen{}, err
-			}
-			return seen{stat.EphemeralOwner, events}, nil
-		})
+		now, err := c.look(ctx)
 		switch {
 		case errors.Is(err, zk.ErrNoNode):
 			continue
@@ -217,6 +207,23 @@ func (c *Cluster) take(ctx context.Context) (session int64, err error) {
 			return 0, context.Cause(ctx)
 		}
 	}
+}
+
+// placed is the client's running node as it was seen, and what tells of its change.
+type placed struct {
+	data   []byte
+	owner  int64
+	events <-chan zk.Event
+}
+
+func (c *Cluster) look(ctx context.Context) (placed, error) {
+	return asked(ctx, func() (placed, error) {
+		data, stat, events, err := c.lib.GetW(c.placeNode())
+		if err != nil {
+			return placed{}, err
+		}
+		return placed{data, stat.EphemeralOwner, events}, nil
+	})
 }
 
 func (c *Cluster) makeParents(ctx context.Context, node string) error {
@@ -314,19 +321,8 @@ func (c *Cluster) watch(ctx context.Context, conn *Conn, session int64) {
 	ctx = context.WithoutCancel(ctx) // the caller's was for connecting
 	every := c.o.SessionTimeout / 6
 	for heard := time.Now(); conn.closed() == nil; {
-		type seen struct {
-			data   []byte
-			owner  int64
-			events <-chan zk.Event
-		}
 		limited, cancel := context.WithTimeout(ctx, 2*every)
-		now, err := asked(limited, func() (seen, error) {
-			data, stat, events, err := c.lib.GetW(c.placeNode())
-			if err != nil {
-				return seen{}, err
-			}
-			return seen{data, stat.EphemeralOwner, events}, nil
-		})
+		now, err := c.look(limited)
 		cancel()
 		var p place
 		switch {

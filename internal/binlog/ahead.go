@@ -143,11 +143,9 @@ func (r *Reader) generated(sql []byte) bool {
 // session is the statement's text in UTF-8 and how it is read.
 func (r *Reader) session(q *event.Query, sql []byte) ([]byte, ddl.Mode, *render.Charset) {
 	session := event.ParseSession(q.Status)
-	mode := ddl.Mode{
-		Schema:     string(render.UTF8(nil, q.Schema)),
-		ANSIQuotes: session.SQLMode&event.ModeANSIQuotes != 0, NoBackslashEscapes: session.SQLMode&event.ModeNoBackslashEscapes != 0,
-		MariaDB: r.meta.maria, LowerNames: r.facts.fold,
-	}
+	mode := r.mode()
+	mode.Schema = string(render.UTF8(nil, q.Schema))
+	mode.ANSIQuotes, mode.NoBackslashEscapes = session.SQLMode&event.ModeANSIQuotes != 0, session.SQLMode&event.ModeNoBackslashEscapes != 0
 	cs := r.facts.collations.Charsets[uint64(session.Collation)]
 	if cs == nil || isASCII(sql) {
 		return sql, mode, cs

@@ -41,6 +41,15 @@ func (r *Reader) archiveAll(ctx context.Context, tables []*schema.Table) error {
 	return r.cfg.Archive.Begin(ctx, tables, r.mode(), r.show)
 }
 
+// archiveKnown does so with what is known already. Without an archive nothing is
+// looked at: structures are decoded when somebody asks for them.
+func (r *Reader) archiveKnown(ctx context.Context) error {
+	if r.cfg.Archive == nil {
+		return nil
+	}
+	return r.archiveAll(ctx, r.known())
+}
+
 // archiveOne keeps a table that was read from the source because its rows came.
 func (r *Reader) archiveOne(ctx context.Context, at position.Position, t *schema.Table) error {
 	if r.cfg.Archive == nil {
@@ -90,9 +99,9 @@ func (r *Reader) show(ctx context.Context, n schema.Name) (string, error) {
 		return "", err
 	}
 	defer res.Close()
-	if _, err := res.GetStringByName(0, "Create Table"); err != nil {
+	text, err := res.GetStringByName(0, "Create Table")
+	if err != nil {
 		return "", nil // a view's column is called otherwise
 	}
-	text, err := res.GetStringByName(0, "Create Table")
-	return strings.Clone(text), err
+	return strings.Clone(text), nil
 }

@@ -103,24 +103,24 @@ func (s *stream) track(h event.Header, b []byte) error {
 	if s.gtids == nil {
 		return nil
 	}
-	if err := addGTIDs(s.gtids.set, h, b); err != nil {
-		return err
-	}
-	before := s.gtids.text
-	if h.Type != event.TypeAnonymousGTID {
-		s.gtids.text = s.gtids.set.String()
-	}
 	var props [][2]string
 	if h.Type == event.TypeGTID || h.Type == event.TypeGTIDTagged {
 		g, err := event.ParseGTID(b, h.Type)
 		if err != nil {
 			return err
 		}
+		s.gtids.set.Add(gtid(g))
 		props = [][2]string{
 			{"curtGtid", gtid(g).String()},
 			{"curtGtidSn", strconv.FormatInt(g.SequenceNumber, 10)},
 			{"curtGtidLct", strconv.FormatInt(g.LastCommitted, 10)},
 		}
+	} else if err := addGTIDs(s.gtids.set, h, b); err != nil {
+		return err
+	}
+	before := s.gtids.text
+	if h.Type != event.TypeAnonymousGTID {
+		s.gtids.text = s.gtids.set.String()
 	}
 	s.context = entry.NewContext(s.file, s.gtids.text, props...)
 	s.context.Before = before

@@ -99,7 +99,7 @@ func (r *Reader) Prepare(ctx context.Context, from position.Position) error {
 		r.log.Info("structures taken back to the start", fields...)
 	}
 	if r.history.Len() > 0 {
-		return r.archiveAll(ctx, r.known())
+		return r.archiveKnown(ctx)
 	}
 	if loaded, err := r.loadArchived(ctx, from); loaded || err != nil {
 		return err

@@ -178,7 +178,7 @@ func (h *History) rewind(tx *bolt.Tx, w *Rewound, from position.Position) error 
 // transactions tell it where both places have one. Files of two sources cannot be
 // compared, nor those before a RESET MASTER with those after it: then the times decide.
 func behind(r *Record, from position.Position, moved bool) bool {
-	if had, known := hadBefore(r.At, from); known {
+	if had, known := position.Had(from, r.At); known {
 		return !had
 	}
 	timed := from.Timestamp > 0 && r.At.Timestamp > 0
@@ -189,19 +189,6 @@ func behind(r *Record, from position.Position, moved bool) bool {
 		return false
 	}
 	return position.Compare(r.At, from) >= 0
-}
-
-// hadBefore tells whether a statement is in the set of the start.
-func hadBefore(at, from position.Position) (had, known bool) {
-	if at.GTID == "" || from.GTID == "" {
-		return false, false
-	}
-	statement, err1 := position.ParseGTIDSet(at.GTID)
-	start, err2 := position.ParseGTIDSet(from.GTID)
-	if err1 != nil || err2 != nil {
-		return false, false
-	}
-	return start.Contains(statement), true
 }
 
 // Reset forgets everything.

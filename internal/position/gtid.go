@@ -264,17 +264,8 @@ func (s *GTIDSet) runs(uuid UUID, tag string) []gtidRun {
 	return s.sources[i].runs
 }
 
-// Has tells whether the set holds one transaction of a MySQL.
-func (s *GTIDSet) Has(g GTID) bool { return covers(s.runs(g.UUID, g.Tag), gtidRun{g.Number, g.Number}) }
-
 // HasMaria tells whether the set reaches as far as one transaction of a MariaDB.
 func (s *GTIDSet) HasMaria(g MariaGTID) bool { return g.Sequence <= s.sequence(g.Domain) }
-
-// covers tells whether one of the runs holds all of run.
-func covers(runs []gtidRun, run gtidRun) bool {
-	i, _ := slices.BinarySearchFunc(runs, run.first, func(r gtidRun, n int64) int { return cmp.Compare(r.last, n) })
-	return i < len(runs) && runs[i].first <= run.first && run.last <= runs[i].last
-}
 
 // Contains tells whether all of another set is in this one.
 func (s *GTIDSet) Contains(o *GTIDSet) bool { return o.Without(s).Empty() }
@@ -464,21 +455,27 @@ func DecodeGTIDSet(b []byte) (*GTIDSet, error) {
 	return s, nil
 }
 
+// Had tells whether the set of one place holds all that another one's does; known
+// is false when one of them has no set that can be read.
+func Had(at, earlier Position) (had, known bool) {
+	if at.GTID == "" || earlier.GTID == "" {
+		return false, false
+	}
+	set, err1 := ParseGTIDSet(at.GTID)
+	part, err2 := ParseGTIDSet(earlier.GTID)
+	if err1 != nil || err2 != nil {
+		return false, false
+	}
+	return set.Contains(part), true
+}
+
 // Before tells whether the place a lies before b: by their sets where both have
-// one and they differ, so that places of several sources can be compared, else
-// by file and offset.
+// one and only one holds the other, so that places of several sources can be
+// compared, else by file and offset.
 func Before(a, b Position) bool {
-	if a.GTID != "" && b.GTID != "" && a.GTID != b.GTID {
-		as, err1 := ParseGTIDSet(a.GTID)
-		bs, err2 := ParseGTIDSet(b.GTID)
-		if err1 == nil && err2 == nil {
-			switch aIn, bIn := bs.Contains(as), as.Contains(bs); {
-			case aIn != bIn:
-				return aIn
-			case aIn:
-				return Compare(a, b) < 0
-			}
-		}
+	aIn, known := Had(b, a)
+	if bIn, _ := Had(a, b); known && aIn != bIn {
+		return aIn
 	}
 	return Compare(a, b) < 0
 }

@@ -38,6 +38,7 @@ type Archive struct {
 	cfg   Config
 	log   *zap.Logger
 	made  bool      // the tables are there
+	begun bool      // a snapshot of the destination is there
 	last  time.Time // when this process made or looked for a snapshot
 	since int64     // ms, event time of the statement kept last
 }
@@ -174,6 +175,9 @@ const (
 
 // Begin keeps all tables if the destination has no snapshot yet.
 func (a *Archive) Begin(ctx context.Context, all []*schema.Table, mode ddl.Mode, show Show) error {
+	if a.begun { // a dump begins anew after each break
+		return nil
+	}
 	found := false
 	err := a.with(ctx, func(conn *client.Conn) error {
 		res, err := conn.Execute("SELECT id FROM meta_snapshot WHERE destination = ? LIMIT 1", a.cfg.Destination)
@@ -186,16 +190,20 @@ func (a *Archive) Begin(ctx context.Context, all []*schema.Table, mode ddl.Mode,
 	})
 	a.last = time.Now()
 	if err != nil || found {
+		a.begun = found
 		return err
 	}
 	data, err := snapshot(ctx, all, mode, show)
 	if err != nil {
 		return err
 	}
-	a.log.Info("first snapshot of structures kept", zap.Int("tables", len(all)))
-	return a.with(ctx, func(conn *client.Conn) error {
+	err = a.with(ctx, func(conn *client.Conn) error {
 		return a.put(conn, position.Position{File: firstFile, Timestamp: firstMillis}, firstServer, data)
 	})
+	if a.begun = err == nil; a.begun {
+		a.log.Info("first snapshot of structures kept", zap.Int("tables", len(all)))
+	}
+	return err
 }
 
 func (a *Archive) put(conn *client.Conn, at position.Position, server, data string) error {

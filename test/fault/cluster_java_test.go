@@ -116,21 +116,9 @@ func TestClusterJavaServer(t *testing.T) {
 		}
 		return ownerOf(n.Data)
 	}
-	until := func(what string, limit time.Duration, ok func() bool) time.Duration {
-		t.Helper()
-		began := time.Now()
-		for time.Since(began) < limit {
-			if ok() {
-				return time.Since(began)
-			}
-			time.Sleep(20 * time.Millisecond)
-		}
-		t.Fatalf("not within %s: %s; the owner is %q", limit, what, owner())
-		return 0
-	}
 	member := func(address string) {
 		t.Helper()
-		until(address+" is a member", 10*time.Second, func() bool {
+		within(t, address+" is a member", 10*time.Second, func() bool {
 			names, err := zk.Children(ctx, "/otter/canal/destinations/kill/cluster")
 			return err == nil && slices.Contains(names, address)
 		})
@@ -144,7 +132,7 @@ func TestClusterJavaServer(t *testing.T) {
 		return java, address
 	}
 	java, address := serveJava()
-	until("the Java server runs it", 20*time.Second, func() bool { return owner() == address && java.Must(t, "look").Active })
+	within(t, "the Java server runs it", 20*time.Second, func() bool { return owner() == address && java.Must(t, "look").Active })
 
 	c := harness.StartCanald(t, s, "canal.zkServers="+z.Servers+"\ncanal.zookeeper.session.timeout=6000\ncanal.zookeeper.flush.period=100\ncanal.instance.global.spring.xml=classpath:spring/default-instance.xml",
 		map[string]string{"kill": "canal.instance.filter.regex=fault_kill\\\\..*\ncanal.instance.mysql.slaveId=7001\n"})
@@ -159,12 +147,12 @@ func TestClusterJavaServer(t *testing.T) {
 	flows := func(what string) {
 		t.Helper()
 		target := int(written.Load()) + 200
-		until("the client gets rows from "+what, 40*time.Second, func() bool { return reader.reached() >= target })
+		within(t, "the client gets rows from "+what, 40*time.Second, func() bool { return reader.reached() >= target })
 	}
 	flows("the Java server")
 	// One that goes before it has saved a client's first cursor leaves none, and the
 	// next server, Java or not, begins at the end of the binlog.
-	until("the Java server has saved a cursor", 10*time.Second, func() bool {
+	within(t, "the Java server has saved a cursor", 10*time.Second, func() bool {
 		n, err := zk.Get(ctx, "/otter/canal/destinations/kill/1001/cursor")
 		return err == nil && n.Exists
 	})
@@ -172,12 +160,12 @@ func TestClusterJavaServer(t *testing.T) {
 	n := rounds(t, 1)
 	for range n {
 		java.Must(t, "leave")
-		toUs = append(toUs, until("canald runs it", 20*time.Second, func() bool { return owner() == c.Addr }))
+		toUs = append(toUs, within(t, "canald runs it", 20*time.Second, func() bool { return owner() == c.Addr }))
 		flows("canald")
 		java.Kill()
 		java, address = serveJava()
 		c.Stop(t)
-		toJava = append(toJava, until("the Java server runs it", 30*time.Second, func() bool { return owner() == address }))
+		toJava = append(toJava, within(t, "the Java server runs it", 30*time.Second, func() bool { return owner() == address }))
 		flows("the Java server that came after")
 		c.Start(t)
 		member(c.Addr)
@@ -186,7 +174,7 @@ func TestClusterJavaServer(t *testing.T) {
 	if err := <-failed; err != nil && !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
-	until("the client has all rows", 60*time.Second, func() bool { return reader.reached() >= int(written.Load()) })
+	within(t, "the client has all rows", 60*time.Second, func() bool { return reader.reached() >= int(written.Load()) })
 	reader.mu.Lock()
 	defer reader.mu.Unlock()
 	if reader.gap != 0 {

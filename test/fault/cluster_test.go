@@ -552,6 +552,20 @@ func tree(t *testing.T, z *harness.ZooKeeper) *zkconn.Conn {
 	return zk
 }
 
+// within waits, and tells how long that took.
+func within(t *testing.T, what string, limit time.Duration, ok func() bool) time.Duration {
+	t.Helper()
+	began := time.Now()
+	for time.Since(began) < limit {
+		if ok() {
+			return time.Since(began)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Fatalf("not within %s: %s", limit, what)
+	return 0
+}
+
 // Beside the unmodified election of a Java server each takes over from the
 // other, by Java's rules.
 func TestClusterBesideJava(t *testing.T) {
@@ -561,20 +575,8 @@ func TestClusterBesideJava(t *testing.T) {
 	const javaAddress = "127.0.0.1:21999"
 	java := harness.JavaElection(t)
 	java.Must(t, "join "+z.Servers+" kill "+javaAddress)
-	until := func(what string, limit time.Duration, ok func() bool) time.Duration {
-		t.Helper()
-		began := time.Now()
-		for time.Since(began) < limit {
-			if ok() {
-				return time.Since(began)
-			}
-			time.Sleep(20 * time.Millisecond)
-		}
-		t.Fatalf("not within %s: %s", limit, what)
-		return 0
-	}
 	javaRuns := func() bool { return java.Must(t, "look").Active }
-	until("Java runs it", 10*time.Second, javaRuns)
+	within(t, "Java runs it", 10*time.Second, javaRuns)
 
 	c := harness.StartCanald(t, s, "canal.zookeeper.session.timeout=6000\ncanal.zkServers="+z.Servers, map[string]string{"kill": ""})
 	owner := func() string {
@@ -584,7 +586,7 @@ func TestClusterBesideJava(t *testing.T) {
 		}
 		return string(n.Data)
 	}
-	until("canald is a member", 5*time.Second, func() bool {
+	within(t, "canald is a member", 5*time.Second, func() bool {
 		names, err := zk.Children(context.Background(), "/otter/canal/destinations/kill/cluster")
 		return err == nil && slices.Contains(names, c.Addr) && slices.Contains(names, javaAddress)
 	})
@@ -605,7 +607,7 @@ func TestClusterBesideJava(t *testing.T) {
 	}
 	// Java's own release may be won by either, so it leaves.
 	java.Must(t, "leave")
-	took := until("canald runs it", 15*time.Second, func() bool { return strings.Contains(owner(), c.Addr) })
+	took := within(t, "canald runs it", 15*time.Second, func() bool { return strings.Contains(owner(), c.Addr) })
 	if took < 4900*time.Millisecond || took > 7*time.Second {
 		t.Errorf("canald took over after %s, not Java's five seconds", took)
 	}
@@ -615,7 +617,7 @@ func TestClusterBesideJava(t *testing.T) {
 		t.Error("both run it")
 	}
 	order(c.Addr)
-	took = until("Java runs it", 15*time.Second, javaRuns)
+	took = within(t, "Java runs it", 15*time.Second, javaRuns)
 	if took < 4900*time.Millisecond || took > 7*time.Second {
 		t.Errorf("Java took over after %s", took)
 	}
