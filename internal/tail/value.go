@@ -70,7 +70,9 @@ func kindOf(c *canalpb.Column) kind {
 }
 
 func isNumber(s string) bool {
-	return s != "" && (s[0] == '-' || s[0] >= '0' && s[0] <= '9') && json.Valid([]byte(s))
+	digit := func(c byte) bool { return c >= '0' && c <= '9' }
+	// A document may have blanks and line ends around it; a number may not.
+	return s != "" && (s[0] == '-' || digit(s[0])) && digit(s[len(s)-1]) && json.Valid([]byte(s))
 }
 
 // raw is the bytes of a value. The binlog leaves out the zeros at the end of a
