@@ -157,6 +157,7 @@ func TestClusterDrain(t *testing.T) {
 		t.Error(out)
 	}
 	c.moved(n, time.Second)
+	moved := time.Now()
 	for _, v := range c.status().Servers {
 		if v.Drained != (v.Address == own) || v.Runs > 0 && v.Address == own {
 			t.Errorf("%+v", v)
@@ -185,6 +186,12 @@ func TestClusterDrain(t *testing.T) {
 	c.await("the server that is drained no more runs it", 5*time.Second, func() bool { return c.owner() == own })
 	time.Sleep(time.Second)
 	c.finish()
+	later := slices.IndexFunc(c.reader.rows, func(r received) bool { return r.at.After(moved) })
+	gap := longestGap(c.reader.rows[:later])
+	t.Logf("the drain's own gap: %s", gap)
+	if gap > time.Second {
+		t.Errorf("the client got nothing for %s", gap)
+	}
 }
 
 // Destinations go where they are wanted, and the rest is spread.

@@ -33,8 +33,8 @@ type zkNode struct {
 const zkTickMillis = 500
 
 // StartZooKeeper starts one server, or an ensemble of three, and waits until all
-// answer. It ends with the test.
-func StartZooKeeper(t testing.TB, servers int) *ZooKeeper {
+// answer; lines are added to their configuration. It ends with the test.
+func StartZooKeeper(t testing.TB, servers int, lines ...string) *ZooKeeper {
 	t.Helper()
 	part, err := ensurePart(t.Context(), "zookeeper")
 	if err != nil {
@@ -61,6 +61,7 @@ func StartZooKeeper(t testing.TB, servers int) *ZooKeeper {
 		if servers > 1 {
 			conf += strings.Join(members, "\n") + "\n"
 		}
+		conf += strings.Join(lines, "\n") + "\n" // the last line about something counts
 		writeFile(t, filepath.Join(node.dir, "zoo.cfg"), conf)
 	}
 	t.Cleanup(func() {
