@@ -85,9 +85,9 @@ func registeredAddress(cfg *config.Config, port string) (string, error) {
 }
 
 // elect runs destinations under their leases.
-func (c *cluster) elect(open func(name string, lease *election.Lease) (*instance.Instance, error)) func(context.Context, string, func(context.Context, instance.Lease) error) error {
-	return func(ctx context.Context, destination string, lead func(context.Context, instance.Lease) error) error {
-		return c.election.Run(ctx, destination, func(ctx context.Context, l *election.Lease) error {
+func (c *cluster) elect(open func(name string, lease *election.Lease) (*instance.Instance, error)) func(context.Context, string, <-chan struct{}, func(context.Context, instance.Lease) error) error {
+	return func(ctx context.Context, destination string, asked <-chan struct{}, lead func(context.Context, instance.Lease) error) error {
+		return c.election.RunLazy(ctx, destination, asked, func(ctx context.Context, l *election.Lease) error {
 			ctx, stop := handOver(ctx)
 			defer stop()
 			return lead(ctx, instance.Lease{Valid: l.Valid, Open: func() (*instance.Instance, error) { return open(destination, l) }})
@@ -109,6 +109,15 @@ func handOver(ctx context.Context) (context.Context, func()) {
 		stop()
 		cancel(nil)
 	}
+}
+
+// runsElsewhere tells whether another server is known to run a destination.
+func (c *cluster) runsElsewhere(destination string) bool {
+	if c == nil {
+		return false
+	}
+	e, ok := c.election.Status(destination)
+	return ok && e.Role == election.Standby && e.Owner != ""
 }
 
 // describe adds what the election says of a destination.

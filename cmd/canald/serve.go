@@ -71,7 +71,12 @@ func serve(ctx context.Context, opts config.Options) error {
 		{name: "host", why: "no request is left; end the dumps, flush the cursors and give the destinations away", run: host.Run},
 	}
 	if cfg.Listen != "" {
-		srv := newServer(cfg, host, seen.Observer(), log)
+		wake := func(ctx context.Context, name string) {
+			if !cl.runsElsewhere(name) {
+				host.Wake(ctx, name)
+			}
+		}
+		srv := newServer(cfg, host, wake, seen.Observer(), log)
 		// The port is opened before any instance starts: when it is in use, nothing has happened yet.
 		if err := srv.Listen(); err != nil { //nolint:contextcheck // the port outlives every request
 			log.Error(failedStart, zap.Error(err))
@@ -188,14 +193,18 @@ func newHost(cfg *config.Config, logs *logging.Logs, log *zap.Logger, joined fun
 		Destinations: cfg.Destinations,
 		ScanEvery:    cfg.ScanEvery,
 		Open:         func(name string) (*instance.Instance, error) { return open(name, nil) },
-	}
-	if cfg.ZooKeeper.Servers != "" {
-		hosted.Check = func(name string) error {
+		Check: func(name string) error {
 			_, err := cfg.Instance(name)
 			return err
-		}
-		hosted.Elect = func(ctx context.Context, name string, lead func(context.Context, instance.Lease) error) error {
-			return joined().elect(open)(ctx, name, lead)
+		},
+		Lazy: func(name string) bool {
+			in, err := cfg.Instance(name)
+			return err == nil && in.Lazy
+		},
+	}
+	if cfg.ZooKeeper.Servers != "" {
+		hosted.Elect = func(ctx context.Context, name string, asked <-chan struct{}, lead func(context.Context, instance.Lease) error) error {
+			return joined().elect(open)(ctx, name, asked, lead)
 		}
 	}
 	if cfg.ScanEvery > 0 {
@@ -217,7 +226,7 @@ func scan(cfg *config.Config) (map[string]instance.File, error) {
 }
 
 // newServer makes the server that asks the host for sessions.
-func newServer(cfg *config.Config, host *instance.Host, observer *server.Observer, log *zap.Logger) *server.Server {
+func newServer(cfg *config.Config, host *instance.Host, wake func(context.Context, string), observer *server.Observer, log *zap.Logger) *server.Server {
 	open := func(destination string, id meta.ClientID) (server.Session, error) {
 		s, err := host.Session(destination, id)
 		if errors.Is(err, instance.ErrNotRunning) {
@@ -225,5 +234,5 @@ func newServer(cfg *config.Config, host *instance.Host, observer *server.Observe
 		}
 		return s, err
 	}
-	return server.New(server.Config{Addr: cfg.Listen, User: cfg.User, PasswordHash: cfg.PasswordHash}, open, log.Named("server"), observer)
+	return server.New(server.Config{Addr: cfg.Listen, User: cfg.User, PasswordHash: cfg.PasswordHash, Wake: wake}, open, log.Named("server"), observer)
 }

@@ -444,13 +444,39 @@ func TestServerID(t *testing.T) {
 
 func TestInertKeys(t *testing.T) {
 	c := load(t, config.Options{Home: home(t, wiring+"canal.instance.parser.parallelBufferSize=64\ncanal.instance.tsdb.enable=true\n"+
-		"canal.instance.standby.address=db:2\nkafka.acks=all\ncanal.instance.d.lazy=true\ncanal.nonsense=1", "-")})
+		"canal.instance.standby.address=db:2\nkafka.acks=all\ncanal.instance.d.mode=spring\ncanal.nonsense=1", "-")})
 	equal(t, "inert", c.Inert, []string{
 		"conf/canal.properties:3: canal.instance.parser.parallelBufferSize: what is in flight is bounded by bytes",
 		"conf/canal.properties:5: canal.instance.standby.address: fail-over to a second source is not part of this version",
-		"conf/canal.properties:7: canal.instance.d.lazy: instances start at once",
+		"conf/canal.properties:7: canal.instance.d.mode: all instances are read from files",
 	})
 	equal(t, "unknown", c.Unknown, []string{"canal.nonsense"})
+}
+
+func TestLazy(t *testing.T) {
+	for _, c := range []struct {
+		main string
+		want bool
+		warn string
+	}{
+		{"", false, ""},
+		{"canal.instance.global.lazy=TRUE", true, ""},
+		{"canal.instance.global.lazy=true\ncanal.instance.d.lazy=false", false, ""},
+		{"canal.instance.global.lazy=false\ncanal.instance.d.lazy= true ", true, ""},
+		{"canal.instance.global.lazy=true\ncanal.instance.d.lazy=", true, ""},
+		{"canal.instance.global.lazy=yes", false, `canal.instance.global.lazy is "yes"; taking false`},
+		{"canal.instance.global.lazy=true\ncanal.instance.d.lazy=1", false, `canal.instance.d.lazy is "1"; taking false`},
+		{"canal.instance.e.lazy=true", false, ""},
+	} {
+		in, err := load(t, config.Options{Home: home(t, wiring+c.main, "canal.instance.master.address=127.0.0.1:3306\ncanal.instance.dbUsername=u")}).Instance("d")
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, c.main, in.Lazy, c.want)
+		if warned := slices.Contains(in.Warnings, c.warn); warned != (c.warn != "") {
+			t.Errorf("%s: warnings %q", c.main, in.Warnings)
+		}
+	}
 }
 
 func TestTableOfKeys(t *testing.T) {

@@ -90,6 +90,7 @@ type Instance struct {
 	ItemMode        bool
 	IsolateDDL      bool
 
+	Lazy   bool     // it is run only once a client asks for it
 	Weight int      // of a server's load that the instance is, against others
 	Prefer []string // host:port of the servers that are to run it, the best first
 
@@ -130,6 +131,7 @@ func (c *Config) Instance(destination string) (Instance, error) {
 	in.Warnings = append(in.Warnings, misspelt...)
 	r := &reader{get: l.instanceValue, errs: errs}
 	c.readWiring(&in, r)
+	c.readLazy(&in)
 	c.readSource(&in, r)
 	readFilters(&in, r)
 	readStore(&in, r)
@@ -139,6 +141,20 @@ func (c *Config) Instance(destination string) (Instance, error) {
 		return in, errors.Join(r.errs...)
 	}
 	return in, nil
+}
+
+// readLazy reads the two keys as the deployer does: other words are no.
+func (c *Config) readLazy(in *Instance) {
+	key := "canal.instance." + in.Destination + ".lazy"
+	p, set := c.server.find(key)
+	v := value{property: p, key: key}
+	if v.text = strings.TrimSpace(v.text); !set || v.text == "" {
+		v, _ = c.server.deployerValue(keyLazy)
+	}
+	in.Lazy = strings.EqualFold(v.text, "true")
+	if !in.Lazy && v.text != "" && !strings.EqualFold(v.text, "false") {
+		in.Warnings = append(in.Warnings, fmt.Sprintf("%s is %q; taking false", v.key, v.text))
+	}
 }
 
 // readWiring maps the four wirings that Canal ships. The key belongs to the

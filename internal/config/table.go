@@ -6,7 +6,6 @@ import "slices"
 const (
 	noAdmin    = "canal-admin is not part of this version"
 	noQueues   = "message queues are not part of this version"
-	noLazy     = "instances start at once"
 	noStandby  = "fail-over to a second source is not part of this version"
 	noGroup    = "group-instance.xml is not part of this version"
 	noOSS      = "binlogs from OSS are not part of this version"
@@ -31,12 +30,12 @@ var serverKeys = []Key{
 	{keyScan, ServerScope, Bool, "false", "", "start, start anew and stop instances as their folders come, change and go", ""},
 	{keyScanInterval, ServerScope, Integer, "5", "s", "pause between two scans; a file that is being written is left alone for one more", ""},
 	{keyGlobalMode, ServerScope, Enum, "spring", "", "where settings of instances come from: spring, which means files", ""},
-	{keyLazy, ServerScope, Bool, "false", "", "start an instance only when a client asks for it", noLazy},
+	{keyLazy, ServerScope, Bool, "false", "", "run an instance only once a client has subscribed to it: true or false", ""},
 	{keyGlobalXML, ServerScope, Enum, fileWiring, "", "what an instance keeps: memory-instance.xml nothing, file-instance.xml its cursors in files, default-instance.xml in ZooKeeper", ""},
 	{"canal.instance.global.manager.address", ServerScope, Text, "${canal.admin.manager}", "", "canal-admin of all instances", noAdmin},
 	{"canal.instance.<destination>.spring.xml", ServerScope, Enum, "", "", "what one instance keeps; in the main file", ""},
 	{"canal.instance.<destination>.mode", ServerScope, Enum, "", "", "where settings of one instance come from", "all instances are read from files"},
-	{"canal.instance.<destination>.lazy", ServerScope, Bool, "", "", "start one instance only when a client asks for it", noLazy},
+	{"canal.instance.<destination>.lazy", ServerScope, Bool, "", "", "run one instance only once a client has subscribed to it; in the main file", ""},
 	{"canal.instance.<destination>.manager.address", ServerScope, Text, "", "", "canal-admin of one instance", noAdmin},
 	{keyZKServers, ServerScope, List, "", "", "ZooKeeper of a cluster, host:port,...[/chroot]: each destination is run by one of its servers; empty is no cluster", ""},
 	{keyZKTimeout, ServerScope, Integer, "10000", "ms", "session timeout to ask ZooKeeper for: so long a dead server keeps its destinations", ""},

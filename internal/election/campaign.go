@@ -15,7 +15,8 @@ import (
 type campaign struct {
 	e           *Election
 	destination string
-	path        string // of the running node
+	path        string          // of the running node
+	asked       <-chan struct{} // closed when the destination is wanted; nil when it is
 	lead        func(ctx context.Context, lease *Lease) error
 	log         *zap.Logger
 
@@ -57,6 +58,15 @@ func (c *campaign) run(ctx context.Context) {
 		switch {
 		case err != nil:
 			c.e.pause(ctx, changed, c.path, err)
+		case !n.Exists && c.idle():
+			c.status(Idle, 0)
+			select {
+			case <-changed:
+			case <-events:
+			case <-c.asked:
+				c.asked = nil
+			case <-ctx.Done():
+			}
 		case n.Exists && n.Owner == s.ID:
 			c.hold(ctx, s, n, events)
 		case n.Exists:
@@ -65,6 +75,16 @@ func (c *campaign) run(ctx context.Context) {
 			c.compete(ctx, s, events, changed)
 		}
 	}
+}
+
+// idle tells whether nobody has asked for the destination yet.
+func (c *campaign) idle() bool {
+	select {
+	case <-c.asked:
+		c.asked = nil
+	default:
+	}
+	return c.asked != nil
 }
 
 // register makes us a member before we may win: clients look for members.
@@ -83,6 +103,7 @@ func (c *campaign) register(ctx context.Context, s zkconn.Session) error {
 // standBy waits while another session owns the running node.
 func (c *campaign) standBy(ctx context.Context, s zkconn.Session, n zkconn.Node, events <-chan zkconn.Event, changed <-chan struct{}) {
 	r, _ := parseRunning(n.Data)
+	c.asked = nil // at that server
 	if c.last.epoch != n.Epoch {
 		c.log.Info("another server runs the destination", zap.String("owner", r.Address), zap.Int64("epoch", n.Epoch), zap.String("session", sessionName(n.Owner)))
 	}

@@ -88,6 +88,7 @@ const (
 	Standby   Role = "standby"   // another server leads, or is expected to come back
 	Leading   Role = "leading"   // this server holds the lease
 	Suspended Role = "suspended" // it holds the lease and cannot be sure of it now
+	Idle      Role = "idle"      // nobody has asked for the destination yet, see RunLazy
 )
 
 // Status is how a campaign stands.
@@ -131,8 +132,15 @@ func (e *Election) forget(destination string) {
 // destination away and pauses. Run returns nil when the context is done and lead
 // has ended.
 func (e *Election) Run(ctx context.Context, destination string, lead func(ctx context.Context, lease *Lease) error) error {
+	return e.RunLazy(ctx, destination, nil, lead)
+}
+
+// RunLazy is Run for a destination that is to be run once somebody asks for it:
+// until the channel is closed the server is a member that does not compete. A
+// destination that any server runs has been asked for; nil is, too.
+func (e *Election) RunLazy(ctx context.Context, destination string, asked <-chan struct{}, lead func(ctx context.Context, lease *Lease) error) error {
 	c := &campaign{
-		e: e, destination: destination, lead: lead, path: runningPath(destination),
+		e: e, destination: destination, asked: asked, lead: lead, path: runningPath(destination),
 		log: e.log.With(zap.String("destination", destination)),
 	}
 	member := memberPath(destination, e.cfg.Address)

@@ -85,12 +85,14 @@ func cluster(t *testing.T, names string, f func(t *testing.T, w *world, m map[st
 	})
 }
 
-func (m *member) campaign(t *testing.T) {
+func (m *member) campaign(t *testing.T) { m.campaignAsked(t, nil) }
+
+func (m *member) campaignAsked(t *testing.T, asked <-chan struct{}) {
 	ctx, cancel := context.WithCancel(m.w.ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := m.e.Run(ctx, "d", m.lead); err != nil {
+		if err := m.e.RunLazy(ctx, "d", asked, m.lead); err != nil {
 			t.Error(err)
 		}
 	}()
@@ -499,4 +501,47 @@ func ExampleLease() {
 		return nil
 	}
 	_ = func(ctx context.Context) error { return e.Run(ctx, "example", serve) }
+}
+
+// A lazy destination is nobody's until one server is asked for it; from then on
+// the others stand by.
+func TestLazyDestination(t *testing.T) {
+	cluster(t, "ab", func(t *testing.T, w *world, m map[string]*member) {
+		asked := map[string]chan struct{}{}
+		for name, v := range m {
+			asked[name] = make(chan struct{})
+			v.campaignAsked(t, asked[name])
+		}
+		time.Sleep(time.Minute)
+		for name, v := range m {
+			if st, _ := v.e.Status("d"); st.Role != election.Idle || v.isLeading() {
+				t.Errorf("%s is %s", name, st.Role)
+			}
+			if n := w.owner("/otter/canal/destinations/d/cluster/" + name + ":1"); !n.Exists {
+				t.Errorf("clients cannot find %s", name)
+			}
+		}
+		close(asked["b"])
+		within(t, time.Second, "b leads", m["b"].isLeading)
+		within(t, time.Second, "a stands by", func() bool { st, _ := m["a"].e.Status("d"); return st.Role == election.Standby })
+		m["b"].stop()
+		within(t, time.Second, "a leads, though it was never asked", m["a"].isLeading)
+	})
+}
+
+// A new session of a server that was not asked changes nothing.
+func TestLazyDestinationOutlastsSessions(t *testing.T) {
+	cluster(t, "a", func(t *testing.T, w *world, m map[string]*member) {
+		asked := make(chan struct{})
+		m["a"].campaignAsked(t, asked)
+		time.Sleep(time.Second)
+		s, _ := m["a"].link.Session()
+		w.close(s.ID)
+		time.Sleep(time.Minute)
+		if st, _ := m["a"].e.Status("d"); st.Role != election.Idle {
+			t.Errorf("it is %s", st.Role)
+		}
+		close(asked)
+		within(t, time.Second, "a leads", m["a"].isLeading)
+	})
 }

@@ -24,7 +24,7 @@ type ballot struct {
 	keeper meta.Keeper
 }
 
-func (b *ballot) elect(ctx context.Context, destination string, lead func(context.Context, instance.Lease) error) error {
+func (b *ballot) elect(ctx context.Context, destination string, _ <-chan struct{}, lead func(context.Context, instance.Lease) error) error {
 	for {
 		select {
 		case <-b.won:

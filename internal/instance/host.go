@@ -32,11 +32,15 @@ type HostConfig struct {
 	// ScanEvery is the pause between two scans; 5 s when it is zero.
 	ScanEvery time.Duration
 	// Elect takes part in the election of a destination until its context is done,
-	// and calls lead whenever this server runs the destination. Nil runs all.
-	Elect func(ctx context.Context, destination string, lead func(ctx context.Context, lease Lease) error) error
+	// and calls lead whenever this server runs the destination. While asked is
+	// neither nil nor closed nobody wants it yet. Nil runs all.
+	Elect func(ctx context.Context, destination string, asked <-chan struct{}, lead func(ctx context.Context, lease Lease) error) error
 	// Check says whether a destination could be opened, before this server takes
-	// part in an election; its errors are those of Open. Nil checks nothing.
+	// part in an election or waits for a client; its errors are those of Open. Nil
+	// checks nothing.
 	Check func(destination string) error
+	// Lazy tells whether a destination is run only once Wake asks for it. Nil: none.
+	Lazy func(destination string) bool
 }
 
 // Lease is the right to run a destination for a time.
@@ -73,13 +77,14 @@ type HostState string
 
 // The states of a destination. One that is Failed is tried again, at intervals
 // and when its configuration changes; one that is Waiting has none yet; one that
-// is Standby takes part in an election.
+// is Standby takes part in an election; one that is Idle was not asked for yet.
 const (
 	Starting HostState = "starting"
 	Running  HostState = "running"
 	Failed   HostState = "failed"
 	Waiting  HostState = "waiting"
 	Standby  HostState = "standby"
+	Idle     HostState = "idle"
 )
 
 // Hosted is a destination as its host sees it.
@@ -110,7 +115,7 @@ func (h *Host) Run(ctx context.Context) error {
 	defer cancel()
 	start := func(name, notice string) *member {
 		own, stop := context.WithCancel(ctx)
-		m := &member{name: name, stop: stop, changed: make(chan struct{}, 1), done: make(chan struct{}), state: Starting, since: time.Now(), notice: notice}
+		m := &member{name: name, stop: stop, changed: make(chan struct{}, 1), asked: make(chan struct{}), done: make(chan struct{}), state: Starting, since: time.Now(), notice: notice}
 		h.mu.Lock()
 		h.mu.members[name] = m
 		h.mu.Unlock()
@@ -149,9 +154,11 @@ type member struct {
 	name    string
 	stop    context.CancelFunc
 	changed chan struct{} // its configuration changed: start it anew
+	asked   chan struct{} // closed, under the host's lock, when a client asked for a lazy one
 	done    chan struct{} // closed when it has ended
 
 	// Guarded by the host's lock.
+	askedAt  time.Time
 	instance *Instance
 	lease    Lease
 	restart  context.CancelFunc // while the lease is held: ends the instance, to begin another
@@ -218,16 +225,24 @@ func (h *Host) keep(ctx context.Context, m *member) {
 func (h *Host) attempt(ctx context.Context, m *member) (changed bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	once := h.once
-	if h.cfg.Elect != nil {
+	asked := h.asked(m)
+	if h.cfg.Elect != nil || asked != nil {
 		if err := h.check(m.name); err != nil {
 			return false, err
 		}
-		once = h.campaign
+	}
+	run := h.campaign
+	switch {
+	case h.cfg.Elect == nil:
+		run = h.onceAsked
+	case asked == nil:
 		h.set(m, Standby, nil)
 	}
+	if asked != nil {
+		h.set(m, Idle, nil)
+	}
 	done := make(chan error, 1)
-	go func() { done <- once(ctx, m) }()
+	go func() { done <- run(ctx, m, asked) }()
 	for {
 		select {
 		case err := <-done:
@@ -256,8 +271,8 @@ func (h *Host) check(destination string) error {
 }
 
 // campaign runs the destination whenever this server has its lease.
-func (h *Host) campaign(ctx context.Context, m *member) error {
-	return h.cfg.Elect(ctx, m.name, func(ctx context.Context, lease Lease) error {
+func (h *Host) campaign(ctx context.Context, m *member, asked <-chan struct{}) error {
+	return h.cfg.Elect(ctx, m.name, asked, func(ctx context.Context, lease Lease) error {
 		h.mu.Lock()
 		m.lease = lease
 		h.mu.Unlock()

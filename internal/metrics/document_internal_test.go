@@ -27,7 +27,8 @@ and tries again.
 
 States of a destination: ` + "`starting`" + `; ` + "`running`" + `; ` + "`retrying`" + `, since its first error after which nothing came through, be it connected meanwhile or not; ` + "`parked`" + `, while
 its store is full and no client makes room, which ends the dump and is no fault of this server (` + "`/readyz`" + ` stays 200); ` + "`failed`" + `, tried again at intervals; ` + "`waiting`" + `
-for a configuration; ` + "`standby`" + `, another server of the cluster runs it or will (` + "`/readyz`" + ` stays 200); ` + "`no_zookeeper`" + `, nothing is answered without contact.
+for a configuration; ` + "`standby`" + `, another server of the cluster runs it or will (` + "`/readyz`" + ` stays 200);
+` + "`idle`" + `, it is lazy and no client has asked for it yet (` + "`/readyz`" + ` stays 200); ` + "`no_zookeeper`" + `, nothing is answered without contact.
 
 A page is rendered once a second at most and shared. A destination that does not run here has no samples but its state. Counters of an instance begin anew
 when it starts; those of clients last as long as the process. Board and alert rules: ` + "`deploy/grafana`" + `; Canal's own board works as it is.

@@ -166,11 +166,12 @@ const (
 	Failed   = "failed"
 	Waiting  = "waiting" // for its configuration
 	Standby  = "standby" // another server of the cluster runs it, or will
+	Idle     = "idle"    // it is lazy, and no client has asked for it yet
 
 	NoZooKeeper = "no_zookeeper" // nothing is answered: it may be another's by now
 )
 
-var states = []string{Starting, Running, Retrying, Parked, Failed, Waiting, Standby, NoZooKeeper}
+var states = []string{Starting, Running, Retrying, Parked, Failed, Waiting, Standby, Idle, NoZooKeeper}
 
 // ownFamilies are additions of ours, of destinations that run.
 var ownFamilies = []family{

@@ -20,8 +20,8 @@ func (m *Metrics) reasons() []string {
 	for _, d := range all {
 		since, why := d.Since, d.Err
 		switch s := d.Status; {
-		case d.State == Standby:
-			continue // others serve
+		case d.State == Standby, d.State == Idle:
+			continue // others serve, or nobody asks
 		case d.State == NoZooKeeper:
 		case s == nil && why != "":
 		case s == nil && d.State == Waiting:

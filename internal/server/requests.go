@@ -133,6 +133,9 @@ func (c *conn) subscribe(m *packet.Sub) failure {
 	if f != success {
 		return f
 	}
+	if wake := c.s.cfg.Wake; wake != nil {
+		wake(c.base, id.destination)
+	}
 	session, err := c.s.open(id.destination, id.client)
 	if err == nil {
 		filter := m.Filter

@@ -64,6 +64,10 @@ type Config struct {
 	User         string // empty: any user name is accepted
 	PasswordHash string // hex of SHA1(SHA1(password)) without a star; empty: no password is asked for
 
+	// Wake is told which destination a client is about to subscribe to, before a
+	// session is opened, and may take its time. Nil does nothing.
+	Wake func(ctx context.Context, destination string)
+
 	MaxConnections int // 8192; further ones are closed at once
 
 	PreAuthFrameBytes  int           // 1 MiB; largest frame before authentication

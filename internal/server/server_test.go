@@ -469,3 +469,29 @@ func TestObserver(t *testing.T) {
 		t.Errorf("observed\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
+
+// A destination that starts when it is asked for answers the first subscription;
+// no other request asks.
+func TestWake(t *testing.T) {
+	t.Parallel()
+	w := newWorld("example")
+	var woken atomic.Int64
+	s := startServer(t, server.Config{Wake: func(_ context.Context, destination string) {
+		if destination == "example" {
+			woken.Add(1)
+			w.setRunning("example", true)
+		}
+	}}, w, nil)
+	w.setRunning("example", false)
+	p := s.login(t)
+	p.get(1)
+	p.wantNotRunning("example")
+	if n := woken.Load(); n != 0 {
+		t.Errorf("a get asked for it %d times", n)
+	}
+	p.ask(sub("example", "1001", ""))
+	p.wantOK()
+	if n := woken.Load(); n != 1 {
+		t.Errorf("it was asked for %d times", n)
+	}
+}
