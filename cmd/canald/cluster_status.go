@@ -53,6 +53,10 @@ type clientStatus struct {
 	Position uint64 `json:"position"`
 	GTID     string `json:"gtid"`
 	Time     string `json:"time"` // of the event there, RFC 3339; empty when it is not known
+	// LagSeconds is how old the oldest change is that the client has not
+	// acknowledged, as the owner told at LagAt; nil when it tells nothing.
+	LagSeconds *float64 `json:"lag_seconds"`
+	LagAt      string   `json:"lag_at"`
 }
 
 type serverStatus struct {
@@ -70,7 +74,8 @@ func clusterStatusCommand(tree *treeOptions) *cobra.Command {
 		Use:   "status",
 		Short: "Show who runs what, by ZooKeeper's tree alone",
 		Long: "status reads the tree and changes nothing. It needs no server, and shows Java servers too. A destination's epoch grows with each\n" +
-			"change of its owner; a client's cursor is what was saved last.",
+			"change of its owner; a client's cursor is what was saved last; its lag, the age of the oldest change\n" +
+			"that it has not acknowledged, is what a canald that runs the destination tells every five seconds.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return tree.with(cmd.Context(), true, func(ctx context.Context, conn *zkconn.Conn) error {
@@ -130,6 +135,7 @@ func readCluster(ctx context.Context, conn *zkconn.Conn) (*clusterStatus, error)
 		if err := d.readClients(ctx, conn); err != nil {
 			d.Problem = err.Error()
 		}
+		d.readLag(ctx, conn)
 		s.Destinations = append(s.Destinations, d)
 	}
 	for _, address := range drained {
@@ -186,6 +192,7 @@ func (d *destinationStatus) readClients(ctx context.Context, conn *zkconn.Conn) 
 }
 
 func (s *clusterStatus) writeText(w io.Writer) error {
+	now := time.Now()
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	line := func(cells ...any) {
 		_, _ = fmt.Fprintln(t, strings.TrimRight(fmt.Sprintf(strings.Repeat("%v\t", len(cells)), cells...), "\t"))
@@ -199,14 +206,14 @@ func (s *clusterStatus) writeText(w io.Writer) error {
 		line(d.Name, state, orDash(d.Owner), orDash(d.OwnerKind), d.Epoch, orDash(strings.Join(d.Members, ",")))
 	}
 	line("")
-	line("DESTINATION", "CLIENT", "CURSOR", "TIME", "FILTER")
+	line("DESTINATION", "CLIENT", "CURSOR", "TIME", "LAG", "FILTER")
 	for _, d := range s.Destinations {
 		for _, c := range d.Clients {
 			cursor := ""
 			if c.File != "" {
 				cursor = fmt.Sprintf("%s:%d", c.File, c.Position)
 			}
-			line(d.Name, c.ID, orDash(cursor), orDash(c.Time), orDash(c.Filter))
+			line(d.Name, c.ID, orDash(cursor), orDash(c.Time), c.lag(now), orDash(c.Filter))
 		}
 		if d.Problem != "" {
 			line(d.Name, d.Problem)

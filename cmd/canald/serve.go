@@ -92,6 +92,7 @@ func serve(ctx context.Context, opts config.Options) error {
 	}
 	if cl != nil {
 		actors = append(actors,
+			actor{name: "progress", why: "nothing moves any more", run: cl.tellProgress(host, log.Named("cluster"))},
 			actor{name: "registration", why: "this server runs nothing any more", run: cl.election.Announce},
 			actor{name: "ZooKeeper", why: "nothing is left to be written; close the session", run: cl.conn.Run})
 	}

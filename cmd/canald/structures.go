@@ -39,15 +39,7 @@ func (s *structures) Put(key string, raw []byte) error {
 		s.log.Warn("a change of structures is too large for ZooKeeper; the next server will ask the source instead", zap.String("key", key), zap.Int("bytes", len(raw)))
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), structuresWithin)
-	defer cancel()
-	node := path.Join(s.dir, key)
-	err := s.conn.Create(ctx, s.session, node, raw, false)
-	if errors.Is(err, zkconn.ErrExists) {
-		const anyVersion = -1
-		_, err = s.conn.Set(ctx, s.session, node, raw, anyVersion)
-	}
-	return err
+	return putNode(context.Background(), structuresWithin, s.conn, s.session, path.Join(s.dir, key), raw)
 }
 
 // All reads the records and takes the oldest away when they are many.

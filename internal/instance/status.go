@@ -59,6 +59,15 @@ type ClientStatus struct {
 	Store  store.ClientStats
 }
 
+// Lag is how old the oldest change is that a client has not acknowledged, by the
+// source's clock; 0 when there is none.
+func (s *Status) Lag(c *ClientStatus, now time.Time) time.Duration {
+	if c.Store.OldestTime <= 0 {
+		return 0
+	}
+	return max(0, now.Add(s.ClockSkew).Sub(time.UnixMilli(c.Store.OldestTime)).Truncate(time.Millisecond))
+}
+
 // Status is a picture of a running instance; ok is false before it runs and
 // after it ended. It waits for no one.
 func (i *Instance) Status() (s Status, ok bool) {

@@ -69,14 +69,6 @@ func (f *family) write(p *page, d *Destination) {
 	f.collect(d, func(v float64, values ...string) { p.sample(f.name, f.labels, values, v) })
 }
 
-// lag is how old the oldest change is that a client has not acknowledged.
-func lag(s *instance.Status, c *instance.ClientStatus, now time.Time) time.Duration {
-	if c.Store.OldestTime <= 0 {
-		return 0
-	}
-	return max(0, now.Add(s.ClockSkew).Sub(time.UnixMilli(c.Store.OldestTime)).Truncate(time.Millisecond))
-}
-
 // one makes a family of one sample without labels but the destination.
 func one(name, kind, help string, value func(s *instance.Status, now time.Time) float64) family {
 	return of(name, kind, []string{"destination"}, help, func(d *Destination, emit emitter) {
@@ -189,7 +181,7 @@ var ownFamilies = []family{
 	ofParser("canal_source_clock_skew_seconds", "gauge", "the source's clock before this host's, to half a second", func(s *instance.Status) float64 { return s.ClockSkew.Seconds() }),
 	ofParser("canal_source_delay_seconds", "gauge", "from a change at the source to its arrival here, by the source's clock; 0 once the source has nothing more", func(s *instance.Status) float64 { return s.Delay.Seconds() }),
 	ofClient("canal_ack_lag_seconds", "gauge", "age in seconds of the oldest change that the client has not acknowledged, by the source's clock; 0 when there is none", func(d *Destination, c *instance.ClientStatus) float64 {
-		return lag(d.Status, c, d.now).Seconds()
+		return d.Status.Lag(c, d.now).Seconds()
 	}),
 	ofClient("canal_client_outstanding_batches", "gauge", "batches handed out and not yet acknowledged", func(_ *Destination, c *instance.ClientStatus) float64 {
 		return float64(c.Store.Outstanding)

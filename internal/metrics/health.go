@@ -139,7 +139,7 @@ func (m *Metrics) instances() ([]byte, error) {
 			}
 			for _, c := range s.Clients {
 				j.Clients = append(j.Clients, clientJSON{
-					ID: int16(c.ID), Filter: c.Filter, Cursor: c.Cursor.String(), Attached: c.Known, LagSeconds: lag(s, &c, now).Seconds(), Unread: c.Store.Unread, Outstanding: c.Store.Outstanding,
+					ID: int16(c.ID), Filter: c.Filter, Cursor: c.Cursor.String(), Attached: c.Known, LagSeconds: s.Lag(&c, now).Seconds(), Unread: c.Store.Unread, Outstanding: c.Store.Outstanding,
 					LastCall: stamp(c.Store.Active), Rollbacks: c.Store.Rollbacks,
 				})
 			}

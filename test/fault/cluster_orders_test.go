@@ -20,9 +20,11 @@ type status struct {
 		Epoch                             int64
 		Members                           []string
 		Clients                           []struct {
-			ID       int
-			File     string
-			Position uint64
+			ID         int
+			File       string
+			Position   uint64
+			LagSeconds *float64 `json:"lag_seconds"`
+			LagAt      string   `json:"lag_at"`
 		}
 	}
 	Servers []struct {
@@ -89,6 +91,10 @@ func TestClusterStatus(t *testing.T) {
 			t.Errorf("%+v", v)
 		}
 	}
+	within(t, "the owner tells the client's lag", 15*time.Second, func() bool {
+		lag := c.status().Destinations[0].Clients[0].LagSeconds
+		return lag != nil && *lag < 5
+	})
 	text := c.must("status")
 	for _, words := range []string{"DESTINATION", c.servers[0].Addr, c.servers[1].Addr, "running", "1001", d.Clients[0].File} {
 		if !strings.Contains(text, words) {
@@ -100,6 +106,15 @@ func TestClusterStatus(t *testing.T) {
 		t.Errorf("looking left %v, was %v, %v", after, before, err)
 	}
 	c.finish()
+	// Nobody reads any more.
+	c.s.Exec(t, "INSERT INTO fault_kill.t VALUES (-1, '')")
+	within(t, "the lag grows", 20*time.Second, func() bool {
+		d := c.status().Destinations[0]
+		return d.Clients[0].LagSeconds != nil && *d.Clients[0].LagSeconds >= 3
+	})
+	if text := c.must("status"); !strings.Contains(text, "LAG") {
+		t.Error(text)
+	}
 }
 
 func TestClusterReleaseCommand(t *testing.T) {
