@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,16 +13,19 @@ import (
 	"time"
 
 	"github.com/go-zookeeper/zk"
+
+	"github.com/canald/canald/internal/zkconn"
 )
 
 // ClusterOptions tells NewCluster where to go. ZooKeeper and Destination are
 // required; Addr is not used.
 type ClusterOptions struct {
-	ZooKeeper string // host:port,host:port, with a /chroot behind it if there is one
+	ZooKeeper string // as in canal.zkServers: host:port,host:port, with a /chroot behind it if there is one
 	Options
 
 	Filter         string        // see Conn.Subscribe; empty leaves the instance's
 	SessionTimeout time.Duration // of ZooKeeper; 10 s
+	ZooKeeperTLS   *tls.Config   // nil speaks plain
 }
 
 // Cluster is a client of a destination that servers of a cluster take over from
@@ -63,15 +67,15 @@ func NewCluster(o ClusterOptions) (*Cluster, error) {
 	if o.SessionTimeout <= 0 {
 		o.SessionTimeout = defaultSessionTimeout
 	}
-	servers, chroot := o.ZooKeeper, ""
-	if i := strings.IndexByte(servers, '/'); i >= 0 {
-		servers, chroot = servers[:i], strings.TrimRight(servers[i:], "/")
+	servers, err := zkconn.ParseServers(o.ZooKeeper)
+	if err != nil {
+		return nil, fmt.Errorf("canal cluster: ZooKeeper: %w", err)
 	}
-	lib, _, err := zk.Connect(strings.Split(servers, ","), o.SessionTimeout, zk.WithLogger(quiet{}), zk.WithLogInfo(false))
+	lib, _, err := zk.Connect(servers.Addrs, o.SessionTimeout, zk.WithHostProvider(servers.Hosts()), zk.WithDialer(zkconn.Dialer{TLS: o.ZooKeeperTLS}.Dial), zk.WithLogger(quiet{}), zk.WithLogInfo(false))
 	if err != nil {
 		return nil, fmt.Errorf("canal cluster: %w", err)
 	}
-	return &Cluster{o: o, dir: chroot + "/otter/canal/destinations/" + o.Destination, lib: lib}, nil
+	return &Cluster{o: o, dir: servers.Chroot + "/otter/canal/destinations/" + o.Destination, lib: lib}, nil
 }
 
 // Close ends the ZooKeeper session, and with it the client's place. Connections

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -49,9 +51,13 @@ func joinCluster(ctx context.Context, cfg *config.Config, logDir, port string, l
 		return nil, err
 	}
 	log.Info("registering in ZooKeeper", zap.String("address", registered), zap.Stringer("servers", servers))
+	secure, err := zooKeeperTLS(z)
+	if err != nil {
+		return nil, err
+	}
 	closeCtx, cancel := context.WithTimeout(ctx, closeDeadBound)
 	defer cancel()
-	switch session, err := zkconn.CloseDead(closeCtx, sessionFile(logDir), nil); {
+	switch session, err := zkconn.CloseDead(closeCtx, sessionFile(logDir), secure); {
 	case err != nil:
 		log.Warn("the ZooKeeper session of the process before cannot be closed; its nodes go when it ends by itself", zap.String("session", session), zap.Error(err))
 	case session != "":
@@ -62,10 +68,33 @@ func joinCluster(ctx context.Context, cfg *config.Config, logDir, port string, l
 		digest = z.User + ":" + z.Password
 	}
 	c := &cluster{conn: zkconn.New(zkconn.Config{
-		Servers: servers, Name: registered, Timeout: z.Timeout, Digest: digest, Private: z.Private, SessionFile: sessionFile(logDir),
+		Servers: servers, Name: registered, Timeout: z.Timeout, Digest: digest, Private: z.Private, TLS: secure, SessionFile: sessionFile(logDir),
 	}, log.Named("zookeeper"))}
 	c.election = election.New(c.conn, election.Config{Address: registered}, log.Named("election"))
 	return c, nil
+}
+
+// zooKeeperTLS is nil for plain connections.
+func zooKeeperTLS(z config.ZooKeeper) (*tls.Config, error) {
+	if z.TLS == nil {
+		return nil, nil
+	}
+	c, err := z.TLS.Config()
+	if err != nil {
+		return nil, fmt.Errorf("canald.zookeeper.tls: %w", err)
+	}
+	return c, nil
+}
+
+// homeTLS is how a home speaks to ZooKeeper. A home whose configuration cannot be
+// read any more may still have a session to close.
+func homeTLS(o config.Options, diag io.Writer) (*tls.Config, error) {
+	cfg, err := config.Load(o)
+	if err != nil {
+		_, _ = fmt.Fprintf(diag, "the configuration cannot be read, so ZooKeeper is spoken to without TLS: %v\n", err)
+		return nil, nil
+	}
+	return zooKeeperTLS(cfg.ZooKeeper)
 }
 
 // registeredAddress is how clients and other servers know this one.
@@ -159,6 +188,10 @@ func clusterCommand(options func() (config.Options, error)) *cobra.Command {
 				_, err := fmt.Fprintln(cmd.OutOrStdout(), "no session is left")
 				return err
 			}
+			secure, err := homeTLS(o, cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
 			lock, err := lockHome(logDir)
 			if err != nil {
 				return fmt.Errorf("the server of this home seems to run: %w", err)
@@ -172,7 +205,7 @@ func clusterCommand(options func() (config.Options, error)) *cobra.Command {
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), closeDeadBound)
 			defer cancel()
-			session, err := zkconn.CloseDead(ctx, sessionFile(logDir), nil)
+			session, err := zkconn.CloseDead(ctx, sessionFile(logDir), secure)
 			if err != nil {
 				return err
 			}

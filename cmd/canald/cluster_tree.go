@@ -73,6 +73,9 @@ func withZooKeeper(ctx context.Context, cfg *config.Config, text string, readOnl
 	if z.User != "" {
 		c.Digest = z.User + ":" + z.Password
 	}
+	if c.TLS, err = zooKeeperTLS(z); err != nil {
+		return err
+	}
 	conn := zkconn.New(c, zap.NewNop())
 	running, cancel := context.WithCancel(ctx)
 	done := make(chan error, 1)

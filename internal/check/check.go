@@ -3,6 +3,7 @@ package check
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -116,7 +117,7 @@ func (r *Report) server(ctx context.Context, opts Options, cfg *config.Config) b
 		r.port(ctx, subject, "client", "canal.port", cfg.Listen)
 		r.port(ctx, subject, "metrics", "canal.metrics.pull.port", cfg.Metrics.Addr)
 	}
-	r.zooKeeper(ctx, cfg.ZooKeeper.Servers)
+	r.zooKeeper(ctx, cfg.ZooKeeper)
 	r.folder(subject, "logs", logs, "logs cannot be written and the server does not start")
 	var limit syscall.Rlimit
 	const files = 1024
@@ -138,23 +139,29 @@ func (r *Report) server(ctx context.Context, opts Options, cfg *config.Config) b
 	return running
 }
 
-// zooKeeper looks which servers of the ensemble can be reached. It opens no
-// session, so it changes nothing there.
-func (r *Report) zooKeeper(ctx context.Context, text string) {
-	servers, err := zkconn.ParseServers(text)
+// zooKeeper looks which servers of the ensemble can be reached, and trusted where
+// TLS is on. It opens no session, so it changes nothing there.
+func (r *Report) zooKeeper(ctx context.Context, z config.ZooKeeper) {
+	servers, err := zkconn.ParseServers(z.Servers)
 	if err != nil { // without a cluster, or reported with the configuration
 		return
 	}
-	const patience = 2 * time.Second
+	var secure *tls.Config
+	if z.TLS != nil {
+		if secure, err = z.TLS.Config(); err != nil {
+			r.add(Finding{
+				Problem, "server", "zookeeper-tls", err.Error(), "the server does not start",
+				"put the file there and make it readable for the server's account, or correct canald.zookeeper.tls",
+			})
+			return
+		}
+	}
 	const repair = "start them, or correct canal.zkServers"
 	var missed []string
 	for _, addr := range servers.Addrs {
-		conn, err := (&net.Dialer{Timeout: patience}).DialContext(ctx, "tcp", addr)
-		if err != nil {
+		if err := greet(ctx, addr, secure); err != nil {
 			missed = append(missed, err.Error())
-			continue
 		}
-		_ = conn.Close()
 	}
 	f := Finding{Level: OK, Subject: "server", Code: "zookeeper", What: fmt.Sprintf("ZooKeeper can be reached at %d addresses", len(servers.Addrs))}
 	switch {
@@ -164,6 +171,26 @@ func (r *Report) zooKeeper(ctx context.Context, text string) {
 		f = Finding{Warning, f.Subject, f.Code, "a part of ZooKeeper cannot be reached: " + strings.Join(missed, "; "), "the next one that is lost may be one too many", repair}
 	}
 	r.add(f)
+}
+
+// greet connects, no more.
+func greet(ctx context.Context, addr string, secure *tls.Config) error {
+	const patience = 2 * time.Second
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	dial := (&net.Dialer{}).DialContext
+	if secure != nil {
+		dial = (&tls.Dialer{Config: secure}).DialContext
+	}
+	conn, err := dial(ctx, "tcp", addr)
+	var network net.Error
+	switch {
+	case err == nil:
+		return conn.Close()
+	case errors.As(err, &network): // it names the address
+		return err
+	}
+	return fmt.Errorf("%s: %w", addr, err)
 }
 
 // locked tells whether somebody holds the lock of a home.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/canald/canald/internal/config"
+	"github.com/canald/canald/internal/zkconn"
 )
 
 // home makes an installation from the texts of its two files; an instance of
@@ -592,4 +593,39 @@ func TestScan(t *testing.T) {
 func TestNoSecretInText(t *testing.T) {
 	in := config.Instance{Destination: "d", Address: "db:1", User: "joe", Password: "hunter2"}
 	equal(t, "text", in.String(), "d from db:1 as joe")
+}
+
+func TestZooKeeperTLS(t *testing.T) {
+	const cluster = wiring + "canal.zkServers=zk:2281\n"
+	dir := home(t, cluster, "-")
+	for _, c := range []struct {
+		main string
+		want *zkconn.TLS
+		err  string
+	}{
+		{"", nil, ""},
+		{"canald.zookeeper.tls=verify_identity", &zkconn.TLS{}, ""},
+		{"canald.zookeeper.tls=VERIFY_CA\ncanald.zookeeper.tls.ca=/etc/ca.pem", &zkconn.TLS{AnyName: true, CAFile: "/etc/ca.pem"}, ""},
+		{
+			"canald.zookeeper.tls=verify_ca\ncanald.zookeeper.tls.cert=../conf/c.pem\ncanald.zookeeper.tls.key=k.pem",
+			&zkconn.TLS{AnyName: true, CertFile: filepath.Join(dir, "conf", "c.pem"), KeyFile: filepath.Join(dir, "bin", "k.pem")}, "",
+		},
+		{"canald.zookeeper.tls=on", nil, "must be one of off, verify_ca, verify_identity"},
+		{"canald.zookeeper.tls=verify_ca\ncanald.zookeeper.tls.cert=c.pem", nil, "needed together with canald.zookeeper.tls.key"},
+		{"canald.zookeeper.tls.ca=ca.pem", nil, "has no effect while canald.zookeeper.tls is off"},
+	} {
+		write(t, filepath.Join(dir, "conf", "canal.properties"), cluster+c.main)
+		got, err := config.Load(config.Options{Home: dir})
+		if c.err != "" {
+			if err == nil || !strings.Contains(err.Error(), c.err) {
+				t.Errorf("%s: %v", c.main, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", c.main, err)
+			continue
+		}
+		equal(t, c.main, got.ZooKeeper.TLS, c.want)
+	}
 }

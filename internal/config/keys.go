@@ -78,6 +78,10 @@ const (
 	keyZKUser       = "canald.zookeeper.user"
 	keyZKPassword   = "canald.zookeeper.passwd"
 	keyZKACL        = "canald.zookeeper.acl"
+	keyZKTLS        = "canald.zookeeper.tls"
+	keyZKCA         = "canald.zookeeper.tls.ca"
+	keyZKCert       = "canald.zookeeper.tls.cert"
+	keyZKKey        = "canald.zookeeper.tls.key"
 	keyConf         = "canal.conf"
 
 	keyLogFormat       = "canald.log.format"

@@ -14,6 +14,7 @@ type ZooKeeper struct {
 	Timeout        time.Duration // of the session, to be asked for
 	User, Password string        // digest; an empty user names nobody
 	Private        bool          // nodes are for that user alone
+	TLS            *zkconn.TLS   // nil speaks plain
 }
 
 func (c *Config) readZooKeeper(r *reader) {
@@ -32,6 +33,7 @@ func (c *Config) readZooKeeper(r *reader) {
 	case z.Private && user.text == "":
 		r.fail(r.value(keyZKACL), "private needs "+keyZKUser)
 	}
+	c.readZooKeeperTLS(r)
 	if v.text == "" {
 		return
 	}
@@ -51,6 +53,30 @@ func (c *Config) readZooKeeper(r *reader) {
 		r.fail(v, "clients of a cluster cannot reach an IPv6 address")
 	case strings.Contains(v.text, ":"):
 		r.fail(v, "the port is that of "+keyPort)
+	}
+}
+
+func (c *Config) readZooKeeperTLS(r *reader) {
+	z := &c.ZooKeeper
+	mode := r.oneOf(keyZKTLS, "off", "verify_ca", "verify_identity")
+	ca, cert, key := r.value(keyZKCA), r.value(keyZKCert), r.value(keyZKKey)
+	if mode == "off" {
+		for _, v := range []value{ca, cert, key} {
+			if v.text != "" {
+				r.fail(v, "has no effect while "+keyZKTLS+" is off")
+			}
+		}
+		return
+	}
+	z.TLS = &zkconn.TLS{AnyName: mode == "verify_ca"}
+	if ca.text != "" {
+		z.TLS.CAFile = c.fromBin(ca.text)
+	}
+	switch {
+	case (cert.text == "") != (key.text == ""):
+		r.fail(cert, "needed together with "+keyZKKey)
+	case cert.text != "":
+		z.TLS.CertFile, z.TLS.KeyFile = c.fromBin(cert.text), c.fromBin(key.text)
 	}
 }
 

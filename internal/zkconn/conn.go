@@ -276,8 +276,8 @@ func (c *Conn) heard(e Event) {
 }
 
 // dial is the library's way to a server.
-func (c *Conn) dial(network, address string, _ time.Duration) (net.Conn, error) {
-	conn, err := dialServer(context.Background(), network, address, c.cfg.TLS)
+func (c *Conn) dial(network, address string, within time.Duration) (net.Conn, error) {
+	conn, err := Dialer{c.cfg.TLS}.Dial(network, address, within)
 	if err == nil {
 		var w *wire
 		if w, err = newWire(conn, max(dialTimeout, c.cfg.Timeout/6)); err == nil {
@@ -300,14 +300,24 @@ func (c *Conn) dial(network, address string, _ time.Duration) (net.Conn, error) 
 	return nil, err
 }
 
-func dialServer(ctx context.Context, network, address string, secure *tls.Config) (net.Conn, error) {
+// Dialer is a way to ZooKeeper's servers for the library.
+type Dialer struct {
+	TLS *tls.Config // nil speaks plain
+}
+
+// Dial connects within a second.
+func (d Dialer) Dial(network, address string, _ time.Duration) (net.Conn, error) {
+	return d.dial(context.Background(), network, address)
+}
+
+func (d Dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	d := net.Dialer{Timeout: dialTimeout}
-	if secure == nil {
-		return d.DialContext(ctx, network, address)
+	plain := net.Dialer{Timeout: dialTimeout}
+	if d.TLS == nil {
+		return plain.DialContext(ctx, network, address)
 	}
-	return (&tls.Dialer{NetDialer: &d, Config: secure}).DialContext(ctx, network, address)
+	return (&tls.Dialer{NetDialer: &plain, Config: d.TLS}).DialContext(ctx, network, address)
 }
 
 // mustForget is true when the session cannot be alive any more. A server that

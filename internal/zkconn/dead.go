@@ -177,7 +177,7 @@ func processStart(pid int) string {
 
 // closeAt takes the session over at a server and closes it.
 func closeAt(ctx context.Context, addr string, h handshake, secure *tls.Config) error {
-	conn, err := dialServer(ctx, "tcp", addr, secure)
+	conn, err := Dialer{secure}.dial(ctx, "tcp", addr)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/go-zookeeper/zk"
 )
 
 // Servers is where a ZooKeeper ensemble can be reached.
@@ -100,6 +102,10 @@ type hosts struct {
 	next  int
 	tried int // since a connection last worked
 }
+
+// Hosts hands the library the addresses, those of the first group in random order.
+// Names are resolved when they are dialled.
+func (s Servers) Hosts() zk.HostProvider { return newHosts(s) }
 
 func newHosts(s Servers) *hosts {
 	addrs := append([]string(nil), s.Addrs...)

@@ -70,7 +70,7 @@ var mayImport = map[string][]string{
 	},
 
 	"client/canalpb": nil,
-	"client":         {"client/canalpb", "internal/packet"},
+	"client":         {"client/canalpb", "internal/packet", "internal/zkconn"},
 }
 
 // core knows no socket and no file.
