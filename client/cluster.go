@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"path"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-zookeeper/zk"
@@ -26,6 +28,10 @@ type ClusterOptions struct {
 	Filter         string        // see Conn.Subscribe; empty leaves the instance's
 	SessionTimeout time.Duration // of ZooKeeper; 10 s
 	ZooKeeperTLS   *tls.Config   // nil speaks plain
+
+	// Accept is asked before a server is connected to; nil takes any. Its errors are
+	// tried again, as those of connections are, unless they wrap ErrRefused.
+	Accept func(ctx context.Context, addr string) error
 }
 
 // Cluster is a client of a destination that servers of a cluster take over from
@@ -37,6 +43,7 @@ type Cluster struct {
 	dir  string // of the destination
 	lib  *zk.Conn
 	once sync.Once
+	made atomic.Bool // the client's own node is Connect's work: nobody had subscribed
 }
 
 // Bounds of waiting: for ZooKeeper's answers, between attempts, and how long a
@@ -51,6 +58,9 @@ const (
 // ErrPlaceLost is returned by calls on a connection whose client is not the one
 // of its id any more: its ZooKeeper session has ended, or it was told to leave.
 var ErrPlaceLost = errors.New("another client of this id may take over")
+
+// ErrRefused ends Connect when an error of Accept wraps it.
+var ErrRefused = errors.New("the server is not accepted")
 
 type quiet struct{}
 
@@ -139,7 +149,7 @@ func (c *Cluster) Connect(ctx context.Context) (*Conn, error) {
 			return conn, nil
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
-		case errors.Is(err, zk.ErrClosing), errors.Is(err, zk.ErrAuthFailed), errors.Is(err, zk.ErrNoAuth):
+		case errors.Is(err, zk.ErrClosing), errors.Is(err, zk.ErrAuthFailed), errors.Is(err, zk.ErrNoAuth), errors.Is(err, ErrRefused):
 			return nil, fmt.Errorf("canal cluster: %w", err)
 		}
 		var refused *ServerError
@@ -167,7 +177,7 @@ func (c *Cluster) connect(ctx context.Context) (*Conn, error) {
 			return conn, c.guard(ctx, conn, session)
 		}
 		last = err
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || errors.Is(err, ErrRefused) {
 			break
 		}
 		select {
@@ -176,6 +186,9 @@ func (c *Cluster) connect(ctx context.Context) (*Conn, error) {
 		}
 	}
 	c.leave(ctx)
+	if c.made.Load() && errors.Is(last, ErrRefused) {
+		_ = c.remove(ctx)
+	}
 	return nil, last
 }
 
@@ -236,6 +249,9 @@ func (c *Cluster) makeParents(ctx context.Context, node string) error {
 			continue
 		}
 		_, err := asked(ctx, func() (string, error) { return c.lib.Create(node[:i], nil, 0, zk.WorldACL(zk.PermAll)) })
+		if err == nil && node[:i] == path.Dir(c.placeNode()) {
+			c.made.Store(true)
+		}
 		if err != nil && !errors.Is(err, zk.ErrNodeExists) && !errors.Is(err, zk.ErrNoAuth) {
 			return err
 		}
@@ -256,12 +272,52 @@ func (c *Cluster) leave(ctx context.Context) {
 	})
 }
 
+// Unsubscribe ends the subscription of a connection that Connect made, over another
+// one when that is closed, and gives the client's place away. Nothing of the client
+// stays in ZooKeeper; one that connects again begins as a new one.
+func (c *Cluster) Unsubscribe(ctx context.Context, conn *Conn) error {
+	err := conn.Unsubscribe(ctx)
+	if err != nil {
+		_ = conn.Close()
+		again, errAgain := c.Connect(ctx)
+		if errAgain != nil {
+			return errAgain
+		}
+		defer func() { _ = again.Close() }()
+		err = again.Unsubscribe(ctx)
+	}
+	c.leave(ctx)
+	// What the server still has to remove there, it removes with the node.
+	if errRemove := c.remove(ctx); err == nil && errRemove != nil {
+		err = fmt.Errorf("canal cluster: %w", errRemove)
+	}
+	return err
+}
+
+// remove removes the client's node if nothing is kept in it: servers take it for a
+// subscription.
+func (c *Cluster) remove(ctx context.Context) error {
+	_, err := asked(ctx, func() (struct{}, error) {
+		const anyVersion = -1
+		return struct{}{}, c.lib.Delete(path.Dir(c.placeNode()), anyVersion)
+	})
+	if errors.Is(err, zk.ErrNoNode) || errors.Is(err, zk.ErrNotEmpty) {
+		return nil
+	}
+	return err
+}
+
 // dialOwner connects to the server that runs the destination, or to any that could
 // while none does, and subscribes.
 func (c *Cluster) dialOwner(ctx context.Context) (*Conn, error) {
 	addr, err := c.server(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if c.o.Accept != nil {
+		if err := c.o.Accept(ctx, addr); err != nil {
+			return nil, err
+		}
 	}
 	o := c.o.Options
 	o.Addr = addr

@@ -43,7 +43,8 @@ Numbers are written with all their digits, bytes as "0x…". --sql writes statem
 session of their own, for times in UTC; DDL stands among them as a remark, and tables with generated columns need those left out.
 
 --canal shows what a canald server delivers, as a client id of its own (--client-id; two who look at the same time need two), which is
-gone at the end; other clients do not notice. Canal's own server in Java has one place in its store for all clients of a destination: what
+gone at the end; other clients do not notice. zk://HOST:PORT,HOST:PORT/DESTINATION finds the server of a cluster through ZooKeeper and
+follows the destination from one server to the next. Canal's own server in Java has one place in its store for all clients of a destination: what
 tail acknowledged there, the client would not get. tail finds that out and refuses. With --no-ack it looks there without acknowledging and
 gives all back at the end: until then the client does not get what tail was shown, afterwards it does, together with what it had got and
 not yet acknowledged, and once the server's store is full nothing more comes for anybody. The password for --user is taken from CANAL_PWD,
@@ -77,7 +78,7 @@ func tailCommand() *cobra.Command {
 	c.Flags().StringVar(&f.color, "color", "auto", "auto (on a terminal, unless NO_COLOR is set), always or never")
 	c.Flags().StringVar(&f.optionFile, "defaults-file", "", "MySQL's option file with user, password, host and port (default ~/.my.cnf)")
 	c.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "say on standard error what the engine does")
-	c.Flags().StringVar(&f.canal, "canal", "", "HOST:PORT/DESTINATION of a canald server")
+	c.Flags().StringVar(&f.canal, "canal", "", "HOST:PORT/DESTINATION of a canald server, or zk://HOST:PORT,…/DESTINATION of a cluster")
 	c.Flags().StringVar(&f.user, "user", "", "user towards the Canal server")
 	c.Flags().Int16Var(&f.clientID, "client-id", defaultTailClient, "client id towards the Canal server")
 	c.Flags().BoolVar(&f.noAck, "no-ack", false, "acknowledge nothing to the Canal server and give all back at the end")
@@ -158,23 +159,23 @@ func tailLog(verbose bool) *zap.Logger {
 }
 
 func tailCanal(ctx context.Context, f tailFlags, say func(string), p *tail.Printer) error {
-	o := client.Options{ClientID: f.clientID, User: f.user}
-	var err error
-	if o.Addr, o.Destination, err = tail.ParseCanal(f.canal); err != nil {
+	at, err := tail.ParseCanal(f.canal)
+	if err != nil {
 		return fmt.Errorf("--canal: %w", err)
 	}
+	o := client.Options{Addr: at.Addr, Destination: at.Destination, ClientID: f.clientID, User: f.user}
 	if f.clientID < 1 {
 		return errors.New("--client-id is a number above 0")
 	}
 	if f.user != "" {
 		var ok bool
 		if o.Password, ok = os.LookupEnv("CANAL_PWD"); !ok {
-			if o.Password, err = askPassword(ctx, f.user, o.Addr); err != nil {
+			if o.Password, err = askPassword(ctx, f.user, at.Addr+at.ZooKeeper); err != nil {
 				return err
 			}
 		}
 	}
-	return tail.Canal(ctx, o, tail.CanalOptions{NoAck: f.noAck, Say: say}, p)
+	return tail.Canal(ctx, o, tail.CanalOptions{ZooKeeper: at.ZooKeeper, NoAck: f.noAck, Say: say}, p)
 }
 
 // tailSource is the source of a URL, with what the environment, an option file

@@ -15,6 +15,9 @@ import (
 
 // CanalOptions are what Canal needs beside its server.
 type CanalOptions struct {
+	// ZooKeeper, as in canal.zkServers, finds the server that runs the destination
+	// at any time; empty leaves it to the address.
+	ZooKeeper string
 	// NoAck gives everything back in the end instead of acknowledging it, for
 	// servers whose clients share one store.
 	NoAck bool
@@ -23,8 +26,8 @@ type CanalOptions struct {
 
 // ErrSharedStore is returned for a server that hands each entry to one client
 // only, unless NoAck is set.
-var ErrSharedStore = errors.New("this server has one store for all clients of a destination, as Canal's own in Java: what tail acknowledged there its client would never get.\n" +
-	"  repair: look at the source itself (canald tail mysql://…), or --no-ack, with which the client waits for what tail was shown until tail ends, and gets it then, some of it twice")
+var ErrSharedStore = fmt.Errorf("%w: it has one store for all clients of a destination, as Canal's own in Java: what tail acknowledged there its client would never get.\n" +
+	"  repair: look at the source itself (canald tail mysql://…), or --no-ack, with which the client waits for what tail was shown until tail ends, and gets it then, some of it twice", client.ErrRefused)
 
 // ErrClientsOwn is returned for the client id that all clients have which are not told another.
 var ErrClientsOwn = errors.New("client id 1001 is the usual client's own: tail would take its entries and end its subscription; choose another one")
@@ -34,6 +37,7 @@ const (
 	probeWithin = 10 * time.Second
 	endWithin   = 2 * time.Second
 	againAfter  = time.Second
+	sayAfter    = 3 * time.Second
 )
 
 // Canal shows what a Canal server delivers to a client id of its own, until the
@@ -50,28 +54,55 @@ func canal(ctx context.Context, o client.Options, co CanalOptions, p *Printer) e
 	if o.ClientID == client.DefaultClientID {
 		return ErrClientsOwn
 	}
-	shared, err := sharesStore(ctx, o)
-	switch {
-	case err != nil:
-		return err
-	case shared && !co.NoAck:
-		return ErrSharedStore
+	v := &canalView{o: o, co: co, p: p}
+	if co.ZooKeeper == "" {
+		if err := v.accept(ctx, o.Addr); err != nil {
+			return err
+		}
+	} else {
+		cluster, err := client.NewCluster(client.ClusterOptions{ZooKeeper: co.ZooKeeper, Options: o, Accept: v.accept})
+		if err != nil {
+			return err
+		}
+		defer func() { _ = cluster.Close() }()
+		v.cluster = cluster
 	}
 	return buffered(p, co.Say, func(flush func() error) error {
 		if err := p.begin(false); err != nil {
 			return err
 		}
-		return canalAgain(ctx, o, co, p, flush)
+		v.flush = flush
+		return v.again(ctx)
 	})
 }
 
-// canalAgain goes on over broken connections, once one worked.
-func canalAgain(ctx context.Context, o client.Options, co CanalOptions, p *Printer, flush func() error) error {
+// canalView is one look at what a server, or a cluster, delivers.
+type canalView struct {
+	o       client.Options
+	co      CanalOptions
+	p       *Printer
+	cluster *client.Cluster // nil: there is one server, at the address
+	flush   func() error
+}
+
+// accept refuses servers that must not be looked at in this way.
+func (v *canalView) accept(ctx context.Context, addr string) error {
+	o := v.o
+	o.Addr = addr
+	shared, err := sharesStore(ctx, o)
+	if err == nil && shared && !v.co.NoAck {
+		err = ErrSharedStore
+	}
+	return err
+}
+
+// again goes on over broken connections, once one worked.
+func (v *canalView) again(ctx context.Context) error {
 	worked, lost := false, false
 	for {
-		err := canalOnce(ctx, o, co, p, flush, func() {
+		err := v.once(ctx, func() {
 			if lost {
-				co.Say("server is back, going on where it was")
+				v.co.Say("server is back, going on where it was")
 			}
 			worked, lost = true, false
 		})
@@ -80,11 +111,11 @@ func canalAgain(ctx context.Context, o client.Options, co CanalOptions, p *Print
 		// A code of the system is a net.Error too, and may be the output's.
 		broken := !isOutput(err) && (errors.Is(err, errUnreachable) || errors.As(err, &network) || errors.As(err, &refused))
 		// What was shown without an acknowledgement would be shown again.
-		if !broken || !worked || co.NoAck || ctx.Err() != nil {
+		if !broken || !worked || v.co.NoAck || ctx.Err() != nil {
 			return err
 		}
 		if !lost {
-			co.Say("server lost, trying again: " + err.Error())
+			v.co.Say("server lost, trying again: " + err.Error())
 			lost = true
 		}
 		select {
@@ -98,42 +129,70 @@ func canalAgain(ctx context.Context, o client.Options, co CanalOptions, p *Print
 // errUnreachable is wrapped by errors of a connection rather than of its use.
 var errUnreachable = errors.New("no connection")
 
-// canalOnce shows what one connection brings.
-func canalOnce(ctx context.Context, o client.Options, co CanalOptions, p *Printer, flush func() error, subscribed func()) error {
-	c, err := client.Dial(ctx, o)
+// connect makes a connection that has subscribed; what one before it left is
+// handed out again.
+func (v *canalView) connect(ctx context.Context) (*client.Conn, error) {
+	if v.cluster != nil {
+		late := time.AfterFunc(sayAfter, func() {
+			v.co.Say(fmt.Sprintf("waiting for ZooKeeper, for a server that runs %s, or for another client with the id %d to end", v.o.Destination, v.o.ClientID))
+		})
+		defer late.Stop()
+		return v.cluster.Connect(ctx)
+	}
+	c, err := client.Dial(ctx, v.o)
+	if err != nil {
+		return nil, err
+	}
+	// An empty filter leaves the one of the instance as it is.
+	if err = c.Subscribe(ctx, ""); err == nil {
+		if err = c.Rollback(ctx, 0); err == nil {
+			return c, nil
+		}
+	}
+	_ = c.Close()
+	return nil, err
+}
+
+// once shows what one connection brings.
+func (v *canalView) once(ctx context.Context, subscribed func()) error {
+	c, err := v.connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = c.Close() }()
-	// An empty filter leaves the one of the instance as it is.
-	if err := c.Subscribe(ctx, ""); err != nil {
-		return err
-	}
-	// What a connection before this one left is handed out again.
-	if err := c.Rollback(ctx, 0); err != nil {
-		return err
-	}
 	subscribed()
-	err = showCanal(ctx, c, co, p, flush)
+	err = v.show(ctx, c)
 	var refused *client.ServerError
 	if err != nil && ctx.Err() == nil && !isOutput(err) && !errors.As(err, &refused) {
 		return fmt.Errorf("%w: %w", errUnreachable, err)
 	}
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), endWithin)
 	defer cancel()
-	if leave(late, c, co) != nil {
-		// The end cut a call short, and the connection with it.
-		if again, err := client.Dial(late, o); err == nil {
-			_ = leave(late, again, co)
-			_ = again.Close()
-		}
-	}
+	v.leave(late, c)
 	return err
 }
 
-// leave holds nothing at the server any more.
-func leave(ctx context.Context, c *client.Conn, co CanalOptions) error {
-	if co.NoAck {
+// leave holds nothing at the server any more. The end may have cut a call short,
+// and the connection with it.
+func (v *canalView) leave(ctx context.Context, c *client.Conn) {
+	if v.cluster != nil {
+		if v.co.NoAck {
+			_ = c.Rollback(ctx, 0) // a new connection does it by itself
+		}
+		_ = v.cluster.Unsubscribe(ctx, c)
+		return
+	}
+	if v.unsubscribe(ctx, c) == nil {
+		return
+	}
+	if again, err := client.Dial(ctx, v.o); err == nil {
+		_ = v.unsubscribe(ctx, again)
+		_ = again.Close()
+	}
+}
+
+func (v *canalView) unsubscribe(ctx context.Context, c *client.Conn) error {
+	if v.co.NoAck {
 		if err := c.Rollback(ctx, 0); err != nil {
 			return err
 		}
@@ -151,14 +210,14 @@ func isOutput(err error) bool {
 	return errors.As(err, &e)
 }
 
-func showCanal(ctx context.Context, c *client.Conn, co CanalOptions, p *Printer, flush func() error) error {
-	for ctx.Err() == nil && !p.Full() {
+func (v *canalView) show(ctx context.Context, c *client.Conn) error {
+	for ctx.Err() == nil && !v.p.Full() {
 		m, err := c.GetWithoutAck(ctx, fetchUnits, fetchWait)
 		if err != nil {
 			return err
 		}
 		if m.ID < 0 {
-			if err := flush(); err != nil {
+			if err := v.flush(); err != nil {
 				return outputError{err}
 			}
 			continue
@@ -168,14 +227,14 @@ func showCanal(ctx context.Context, c *client.Conn, co CanalOptions, p *Printer,
 			return err
 		}
 		for _, e := range entries {
-			if err := p.Print(e); err != nil {
+			if err := v.p.Print(e); err != nil {
 				return outputError{err}
 			}
 		}
-		if err := flush(); err != nil {
+		if err := v.flush(); err != nil {
 			return outputError{err}
 		}
-		if co.NoAck {
+		if v.co.NoAck {
 			continue
 		}
 		if err := c.Ack(ctx, m.ID); err != nil {

@@ -213,18 +213,32 @@ func checkAddress(host, port string) error {
 	return nil
 }
 
-// ParseCanal reads host:port/destination.
-func ParseCanal(text string) (addr, destination string, err error) {
+// CanalAddress is where a destination is served: by a server, or by those of the
+// cluster that a ZooKeeper knows.
+type CanalAddress struct {
+	Addr, ZooKeeper string // one of both; ZooKeeper as in canal.zkServers
+	Destination     string
+}
+
+// ParseCanal reads host:port/destination and zk://host:port,…[/chroot]/destination.
+func ParseCanal(text string) (a CanalAddress, err error) {
 	const canalPort = "11111"
+	if rest, ok := strings.CutPrefix(text, "zk://"); ok {
+		i := strings.LastIndexByte(rest, '/')
+		if i <= 0 || i == len(rest)-1 {
+			return a, errors.New("zk://host:port,…/destination is expected")
+		}
+		return CanalAddress{ZooKeeper: rest[:i], Destination: rest[i+1:]}, nil
+	}
 	address, destination, _ := strings.Cut(strings.TrimPrefix(text, "canal://"), "/")
 	if destination == "" {
-		return "", "", errors.New("host:port/destination is expected")
+		return a, errors.New("host:port/destination is expected")
 	}
 	host, port, err := splitAddress(address)
 	if port == "" {
 		port = canalPort
 	}
-	return net.JoinHostPort(host, port), destination, err
+	return CanalAddress{Addr: net.JoinHostPort(host, port), Destination: destination}, err
 }
 
 // ParseOptionFile reads user, password, host and port of the [client] section

@@ -96,12 +96,18 @@ func TestComplete(t *testing.T) {
 }
 
 func TestParseCanal(t *testing.T) {
-	addr, destination, err := tail.ParseCanal("host/example")
-	if err != nil || addr != "host:11111" || destination != "example" {
-		t.Errorf("%s %s %v", addr, destination, err)
+	for text, want := range map[string]tail.CanalAddress{
+		"host/example":             {Addr: "host:11111", Destination: "example"},
+		"canal://host:1/example":   {Addr: "host:1", Destination: "example"},
+		"zk://a:1,b/example":       {ZooKeeper: "a:1,b", Destination: "example"},
+		"zk://a:1,b:2/x/y/example": {ZooKeeper: "a:1,b:2/x/y", Destination: "example"},
+	} {
+		if got, err := tail.ParseCanal(text); err != nil || got != want {
+			t.Errorf("%s: %+v, %v", text, got, err)
+		}
 	}
-	for _, text := range []string{"host:11111", "", "/example", "host:0/example", "ho st:1/example"} {
-		if _, _, err := tail.ParseCanal(text); err == nil {
+	for _, text := range []string{"host:11111", "", "/example", "host:0/example", "ho st:1/example", "zk://", "zk://a:1", "zk:///example", "zk://a:1/"} {
+		if _, err := tail.ParseCanal(text); err == nil {
 			t.Errorf("%q: no error", text)
 		}
 	}
