@@ -26,7 +26,7 @@ type CanalOptions struct {
 
 // ErrSharedStore is returned for a server that hands each entry to one client
 // only, unless NoAck is set.
-var ErrSharedStore = fmt.Errorf("%w: it has one store for all clients of a destination, as Canal's own in Java: what tail acknowledged there its client would never get.\n" +
+var ErrSharedStore = fmt.Errorf("%w: it has one store for all clients of a destination, as Canal's own in Java: what tail acknowledged there its client would never get.\n"+
 	"  repair: look at the source itself (canald tail mysql://…), or --no-ack, with which the client waits for what tail was shown until tail ends, and gets it then, some of it twice", client.ErrRefused)
 
 // ErrClientsOwn is returned for the client id that all clients have which are not told another.
