@@ -96,6 +96,7 @@ type Conn struct {
 	mu     struct {
 		sync.Mutex
 		shake   handshake
+		offered bool // the session was, in vain, since it may have ended
 		online  bool // the library has a session and a connection
 		wire    *wire
 		lastErr error
@@ -282,7 +283,7 @@ func (c *Conn) dial(network, address string, within time.Duration) (net.Conn, er
 		var w *wire
 		if w, err = newWire(conn, max(dialTimeout, c.cfg.Timeout/6)); err == nil {
 			w.forget = c.mustForget
-			w.shaken = func(h handshake, sent time.Time) { c.shaken(w, h, sent) }
+			w.shaken = func(h handshake, sent time.Time) { c.shaken(w, address, h, sent) }
 			c.mu.Lock()
 			old := c.mu.wire
 			c.mu.wire = w
@@ -320,27 +321,49 @@ func (d Dialer) dial(ctx context.Context, network, address string) (net.Conn, er
 	return (&tls.Dialer{NetDialer: &plain, Config: d.TLS}).DialContext(ctx, network, address)
 }
 
-// mustForget is true when the session cannot be alive any more. A server that
-// knows less than we have seen refuses us, which is right as long as it may only
-// be behind; but when the ensemble has lost its data, all would refuse for ever.
-func (c *Conn) mustForget() bool {
-	c.mu.Lock()
-	timeout := c.mu.shake.timeout
-	c.mu.Unlock()
+// mustForget decides what a connect request leaves out. While the session may be
+// alive, nothing: a server that knows less than we have seen refuses us, which is
+// right as long as it may only be behind. Later all would refuse for ever if the
+// ensemble has lost its data. And where one hears us and we do not hear it, each
+// attempt to go on with the session would prolong it, though nobody can work in
+// it: after one in vain it is left to its end.
+func (c *Conn) mustForget() forgetting {
 	at := c.Contact()
-	return at.Session != 0 && time.Since(at.At) > timeout
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case at.Session == 0 || time.Since(at.At) <= c.mu.shake.timeout:
+		return nothing
+	case !c.mu.offered:
+		c.mu.offered = true
+		return newest
+	}
+	return everything
 }
 
 // shaken takes a server's answer to a connect request.
-func (c *Conn) shaken(w *wire, h handshake, sent time.Time) {
+func (c *Conn) shaken(w *wire, address string, h handshake, sent time.Time) {
 	c.mu.Lock()
-	c.mu.shake = h
+	old := c.mu.shake
+	c.mu.shake, c.mu.offered = h, false
 	c.mu.Unlock()
 	c.states.touch(h.session, sent)
 	if h.session == 0 {
 		c.hosts.tried = 0 // expired: the next session need not wait for a whole round
+	} else if old.session != 0 && old.session != h.session {
+		c.log.Warn("the ZooKeeper session was prolonged without an answer, and is given up for another", zap.String("session", sessionName(old.session)))
+		c.calls.Go(func() { c.end(address, old) })
 	}
 	w.alive = func(sent time.Time) { c.states.touch(h.session, sent) }
+}
+
+// end closes a session that nobody works in any more, so that what it holds is free.
+func (c *Conn) end(address string, h handshake) {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	if err := closeAt(ctx, address, h, c.cfg.TLS); err != nil {
+		c.log.Warn("it cannot be closed; its nodes go when it ends by itself", zap.String("session", sessionName(h.session)), zap.Error(err))
+	}
 }
 
 // debugLog takes the library's lines, which are for those who look for a fault.

@@ -36,9 +36,8 @@ type handshake struct {
 // that it answers.
 type wire struct {
 	net.Conn
-	r *bufio.Reader
-	// forget makes the server not mind that it has seen less than we have.
-	forget func() bool
+	r      *bufio.Reader
+	forget func() forgetting // asked when the connect request is sent
 	shaken func(h handshake, sent time.Time)
 	alive  func(sent time.Time)
 
@@ -56,6 +55,38 @@ type sentRequest struct {
 	at  time.Time
 }
 
+// forgetting is what a connect request leaves out.
+type forgetting int
+
+const (
+	nothing    forgetting = iota
+	newest                // the last transaction seen: a server that has seen less than we have must not mind
+	everything            // the session too: a new one is asked for
+)
+
+// A connect request: length, version, last transaction seen, timeout, session,
+// and the password with its length.
+const (
+	seenAt, seenEnd       = 8, 16
+	sessionAt, sessionEnd = 20, 28
+	passwordAt            = 32
+	connectBytes          = 48
+)
+
+// from takes it out of a connect request.
+func (f forgetting) from(p []byte) []byte {
+	if f == nothing {
+		return p
+	}
+	p = append([]byte(nil), p...)
+	clear(p[seenAt:seenEnd])
+	if f == everything {
+		clear(p[sessionAt:sessionEnd])
+		clear(p[passwordAt:connectBytes])
+	}
+	return p
+}
+
 func newWire(conn net.Conn, limit time.Duration) (*wire, error) {
 	if err := conn.SetDeadline(time.Now().Add(limit)); err != nil {
 		return nil, err
@@ -69,9 +100,8 @@ func (w *wire) Write(p []byte) (int, error) {
 	switch {
 	case !w.started:
 		w.started, w.asked = true, time.Now()
-		if len(p) >= 16 && w.forget() {
-			p = append([]byte(nil), p...)
-			clear(p[8:16]) // length, version, then the last transaction seen
+		if len(p) >= connectBytes {
+			p = w.forget().from(p)
 		}
 	case len(p) >= 8:
 		if len(w.sent) == maxInFlight {

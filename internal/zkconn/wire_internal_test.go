@@ -40,7 +40,7 @@ func twoEnds(t *testing.T) (w *wire, far net.Conn, shakes *[]handshake, contacts
 		_ = far.Close()
 	})
 	shakes, contacts = &[]handshake{}, &[]time.Time{}
-	w.forget = func() bool { return false }
+	w.forget = func() forgetting { return nothing }
 	w.shaken = func(h handshake, _ time.Time) {
 		*shakes = append(*shakes, h)
 		w.alive = func(at time.Time) { *contacts = append(*contacts, at) }
@@ -116,11 +116,22 @@ func TestWireKeepsTheTimeOfSending(t *testing.T) {
 }
 
 func TestWireForgets(t *testing.T) {
+	// version, last transaction, timeout, session, password
+	const request = "0000" + "seenseen" + "time" + "session!" + "0016" + "passwordpassword" + "and more"
+	for f, want := range map[forgetting]string{
+		nothing:    request,
+		newest:     strings.Replace(request, "seenseen", string(make([]byte, 8)), 1),
+		everything: "0000" + string(make([]byte, 8)) + "time" + string(make([]byte, 8)) + "0016" + string(make([]byte, 16)) + "and more",
+	} {
+		w, far, _, _ := twoEnds(t)
+		w.forget = func() forgetting { return f }
+		if got := send(t, w, far, packet([]byte(request))); string(got[4:]) != want {
+			t.Errorf("%d: sent %q, not %q", f, got[4:], want)
+		}
+	}
 	w, far, _, _ := twoEnds(t)
-	w.forget = func() bool { return true }
-	ask := packet(append(make([]byte, 4), "12345678 and more"...))
-	got := send(t, w, far, ask)
-	if bytes.Contains(got, []byte("12345678")) || !strings.HasSuffix(string(got), " and more") {
+	w.forget = func() forgetting { return everything }
+	if got := send(t, w, far, packet([]byte("short"))); string(got[4:]) != "short" {
 		t.Errorf("sent %q", got)
 	}
 }

@@ -6,9 +6,11 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 )
 
-// Proxy stands between a client and a server on loopback, and can part them.
+// Proxy stands between a client and a server on loopback, and can part them, hold
+// up what passes, and slow it down.
 type Proxy struct {
 	Addr string // host:port to connect to
 
@@ -16,16 +18,32 @@ type Proxy struct {
 	listener net.Listener
 	mu       sync.Mutex
 	cut      bool
+	stalled  way // what does not pass, though no connection ends
+	delay    time.Duration
 	open     map[net.Conn]bool
 	wg       sync.WaitGroup
 	from, to []byte // what is replaced on the way to the server
 }
 
+// way is a set of directions.
+type way int
+
+const (
+	toServer way = 1 << iota
+	toClient
+)
+
 // StartProxy forwards connections to the target until the test ends.
 func StartProxy(t testing.TB, target string) *Proxy {
 	t.Helper()
+	return StartProxyAt(t, "127.0.0.1:0", target)
+}
+
+// StartProxyAt is StartProxy for an address that clients know already.
+func StartProxyAt(t testing.TB, addr, target string) *Proxy {
+	t.Helper()
 	var lc net.ListenConfig
-	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	l, err := lc.Listen(t.Context(), "tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,9 +77,11 @@ func (p *Proxy) accept() {
 		for _, pair := range []struct {
 			to   io.Writer
 			from io.Reader
-		}{{near, far}, {replacer{far, p}, near}} {
+			way  way
+		}{{near, far, toClient}, {replacer{far, p}, near, toServer}} {
 			p.wg.Go(func() {
-				_, _ = io.Copy(pair.to, pair.from)
+				_, _ = io.Copy(gate{pair.to, p, pair.way}, pair.from)
+				p.pass(pair.way) // an end does not pass either
 				_ = near.Close()
 				_ = far.Close()
 				p.mu.Lock()
@@ -70,6 +90,33 @@ func (p *Proxy) accept() {
 				delete(p.open, far)
 			})
 		}
+	}
+}
+
+// gate writes what may pass.
+type gate struct {
+	io.Writer
+	p   *Proxy
+	way way
+}
+
+func (g gate) Write(b []byte) (int, error) {
+	g.p.pass(g.way)
+	return g.Writer.Write(b)
+}
+
+// pass waits as long as nothing passes this way, and for the delay.
+func (p *Proxy) pass(w way) {
+	const look = 2 * time.Millisecond
+	for {
+		p.mu.Lock()
+		held, delay := p.stalled&w != 0 && !p.cut, p.delay
+		p.mu.Unlock()
+		if !held {
+			time.Sleep(delay)
+			return
+		}
+		time.Sleep(look)
 	}
 }
 
@@ -127,9 +174,25 @@ func (p *Proxy) Aim(target string) {
 	p.target = target
 }
 
-// Heal lets connections through again.
+// Stall holds up everything, until Heal. No connection ends, and new ones are
+// taken: both ends believe in a peer that says nothing.
+func (p *Proxy) Stall() { p.hold(toServer|toClient, 0) }
+
+// StallAnswers holds up what the server says, until Heal; it still hears.
+func (p *Proxy) StallAnswers() { p.hold(toClient, 0) }
+
+// Delay makes each piece late in both directions, until Heal.
+func (p *Proxy) Delay(by time.Duration) { p.hold(0, by) }
+
+func (p *Proxy) hold(w way, delay time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stalled, p.delay = w, delay
+}
+
+// Heal lets everything through again, at once.
 func (p *Proxy) Heal() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.cut = false
+	p.cut, p.stalled, p.delay = false, 0, 0
 }

@@ -197,6 +197,37 @@ func TestCloseDeadSession(t *testing.T) {
 	awaitSession(t, c, "in another session", 5*time.Second, func(s zkconn.Session) bool { return s.Connected && s.ID != before.ID })
 }
 
+// A session whose attempts to go on are heard and not answered is not prolonged for
+// ever: what it holds is free at its end, and a new one comes after it.
+func TestZooKeeperIsNotHeard(t *testing.T) {
+	z := harness.StartZooKeeper(t, 1)
+	proxy := harness.StartProxy(t, z.Servers)
+	c, _ := zkSession(t, proxy.Addr, zkconn.Config{Timeout: 2 * time.Second})
+	before := awaitSession(t, c, "connected", 10*time.Second, isConnected)
+	if err := c.Create(t.Context(), before.ID, "/held", nil, true); err != nil {
+		t.Fatal(err)
+	}
+	other, _ := zkSession(t, z.Servers, zkconn.Config{Timeout: 2 * time.Second})
+	awaitSession(t, other, "connected", 10*time.Second, isConnected)
+	n, events, err := other.Watch(t.Context(), "/held")
+	if err != nil || n.Owner != before.ID {
+		t.Fatalf("%+v, %v", n, err)
+	}
+	proxy.StallAnswers()
+	began := time.Now()
+	select {
+	case <-events:
+	case <-time.After(15 * time.Second):
+		t.Fatal("the node is held for ever")
+	}
+	t.Logf("free after %s", time.Since(began))
+	proxy.Heal()
+	awaitSession(t, c, "in another session", 5*time.Second, func(s zkconn.Session) bool { return s.Connected && s.ID != before.ID })
+	if _, err := c.Get(t.Context(), "/held"); !errors.Is(err, zkconn.ErrNoNode) {
+		t.Errorf("the node: %v", err)
+	}
+}
+
 func TestZooKeeperComesLate(t *testing.T) {
 	z := harness.StartZooKeeper(t, 1)
 	z.Kill(0)
