@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -55,6 +56,7 @@ type Options struct {
 	Password    string // plain text; only a token made from it is sent. Empty: none is sent
 
 	IdleTimeout   time.Duration // 1 h; after it the server may close a connection without requests
+	AnswerTimeout time.Duration // 60 s; a call that is not answered within it, or a get within it and its own wait, ends the connection
 	MaxFrameBytes int           // 256 MiB; largest answer that is accepted
 }
 
@@ -87,6 +89,9 @@ func Dial(ctx context.Context, o Options) (*Conn, error) {
 	if o.IdleTimeout <= 0 {
 		o.IdleTimeout = time.Hour
 	}
+	if o.AnswerTimeout <= 0 {
+		o.AnswerTimeout = time.Minute
+	}
 	if o.MaxFrameBytes <= 0 {
 		o.MaxFrameBytes = 256 << 20
 	}
@@ -99,7 +104,7 @@ func Dial(ctx context.Context, o Options) (*Conn, error) {
 		return nil, fmt.Errorf("dial canal server: %w", err)
 	}
 	c := &Conn{nc: nc, r: bufio.NewReader(nc), o: o, clientID: strconv.Itoa(int(o.ClientID)), turn: make(chan struct{}, 1), done: make(chan struct{})}
-	if err := c.call(ctx, c.authenticate); err != nil {
+	if err := c.call(ctx, 0, c.authenticate); err != nil {
 		_ = c.Close()
 		return nil, fmt.Errorf("authenticate: %w", err)
 	}
@@ -138,14 +143,14 @@ func (c *Conn) closed() error {
 // empty replaces the one of the whole instance: a list of regular expressions
 // for schema.table, separated by commas.
 func (c *Conn) Subscribe(ctx context.Context, filter string) error {
-	return wrap("subscribe", c.call(ctx, func() error {
+	return wrap("subscribe", c.call(ctx, 0, func() error {
 		return c.askAck(&packet.Sub{Destination: c.o.Destination, ClientID: c.clientID, Filter: filter})
 	}))
 }
 
 // Unsubscribe ends the subscription and gives up the client's place in the stream.
 func (c *Conn) Unsubscribe(ctx context.Context) error {
-	return wrap("unsubscribe", c.call(ctx, func() error {
+	return wrap("unsubscribe", c.call(ctx, 0, func() error {
 		return c.askAck(&packet.Unsub{Destination: c.o.Destination, ClientID: c.clientID})
 	}))
 }
@@ -163,7 +168,7 @@ func (c *Conn) GetWithoutAck(ctx context.Context, size int, wait time.Duration) 
 		Timeout: packet.Some(timeoutMillis(wait)), Unit: packet.Some[int32](2), AutoAck: packet.Some(false),
 	}
 	var m *Message
-	err := c.call(ctx, func() error {
+	err := c.call(ctx, wait, func() error {
 		var messages packet.Messages
 		if err := c.ask(get, &messages); err != nil {
 			return err
@@ -193,7 +198,7 @@ func timeoutMillis(wait time.Duration) int64 {
 // does not answer: an error shows at the next call that has an answer. The id
 // NoBatch is ignored.
 func (c *Conn) Ack(ctx context.Context, id int64) error {
-	return wrap("ack", c.call(ctx, func() error {
+	return wrap("ack", c.call(ctx, 0, func() error {
 		return c.send(&packet.ClientAck{Destination: c.o.Destination, ClientID: c.clientID, BatchID: id})
 	}))
 }
@@ -201,7 +206,7 @@ func (c *Conn) Ack(ctx context.Context, id int64) error {
 // Rollback gives back a batch and the younger ones, or all for id 0; they will
 // be handed out again. The server does not answer, see Ack.
 func (c *Conn) Rollback(ctx context.Context, id int64) error {
-	return wrap("rollback", c.call(ctx, func() error {
+	return wrap("rollback", c.call(ctx, 0, func() error {
 		return c.send(&packet.ClientRollback{Destination: c.o.Destination, ClientID: c.clientID, BatchID: id})
 	}))
 }
@@ -252,9 +257,10 @@ func wrap(doing string, err error) error {
 	return nil
 }
 
-// call runs f as the only user of the connection, bounded by ctx. Any error
-// but the server's own closes the connection.
-func (c *Conn) call(ctx context.Context, f func() error) error {
+// call runs f as the only user of the connection, bounded by ctx and by the time
+// that an answer may take beyond the wait that was asked for. Any error but the
+// server's own closes the connection.
+func (c *Conn) call(ctx context.Context, wait time.Duration, f func() error) error {
 	select {
 	case c.turn <- struct{}{}:
 		defer func() { <-c.turn }()
@@ -265,6 +271,13 @@ func (c *Conn) call(ctx context.Context, f func() error) error {
 		return err
 	}
 	if err := c.closed(); err != nil {
+		return err
+	}
+	late := time.Time{} // none for a wait without limit: an idle server says nothing
+	if wait >= 0 {
+		late = time.Now().Add(wait + c.o.AnswerTimeout)
+	}
+	if err := c.nc.SetDeadline(late); err != nil {
 		return err
 	}
 	unwatch := context.AfterFunc(ctx, func() { _ = c.Close() })
@@ -280,6 +293,8 @@ func (c *Conn) call(ctx context.Context, f func() error) error {
 		return ctx.Err()
 	case errors.Is(err, net.ErrClosed):
 		return c.closed()
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return fmt.Errorf("no answer within %s: %w", wait+c.o.AnswerTimeout, err)
 	case errors.Is(err, io.EOF):
 		return io.ErrUnexpectedEOF
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -32,6 +33,7 @@ type stream struct {
 	entries     [][]byte
 	acked, read int
 	calls       []string
+	late        time.Duration // of the answer to a get
 }
 
 func (s *stream) note(call string) { s.calls = append(s.calls, call) }
@@ -67,6 +69,12 @@ func (s *stream) Get(ctx context.Context, _ int, wait time.Duration) (*store.Bat
 		return store.NewBatch(int64(s.read), [][]byte{item}, 1, nil), nil
 	}
 	s.note("get " + wait.String())
+	if s.late > 0 {
+		select {
+		case <-time.After(s.late):
+		case <-ctx.Done():
+		}
+	}
 	if wait == server.Forever {
 		s.mu.Unlock()
 		<-ctx.Done()
@@ -222,6 +230,31 @@ func TestContextEndsACall(t *testing.T) {
 		t.Errorf("get gives %v", err)
 	}
 	if err := c.Subscribe(t.Context(), ""); !errors.Is(err, client.ErrClosed) {
+		t.Errorf("the next call gives %v", err)
+	}
+}
+
+// A server that says nothing is not waited for without end, though a get's own wait
+// is.
+func TestAnswerTimeout(t *testing.T) {
+	s := &stream{late: 200 * time.Millisecond}
+	o := serve(t, s)
+	o.AnswerTimeout = 100 * time.Millisecond
+	c, err := client.Dial(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Subscribe(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := c.GetWithoutAck(t.Context(), 1, 5*time.Second); err != nil || m.ID != client.NoBatch {
+		t.Errorf("a get that may wait gives %v", err)
+	}
+	if _, err := c.GetWithoutAck(t.Context(), 1, 0); !errors.Is(err, os.ErrDeadlineExceeded) || !strings.Contains(err.Error(), "no answer within 100ms") {
+		t.Errorf("a get that may not wait gives %v", err)
+	}
+	if err := c.Ack(t.Context(), 1); !errors.Is(err, client.ErrClosed) {
 		t.Errorf("the next call gives %v", err)
 	}
 }

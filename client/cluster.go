@@ -62,6 +62,10 @@ var ErrPlaceLost = errors.New("another client of this id may take over")
 // ErrRefused ends Connect when an error of Accept wraps it.
 var ErrRefused = errors.New("the server is not accepted")
 
+// ErrServerLost is returned by calls on a connection whose server does not run the
+// destination any more, as ZooKeeper tells: the connection itself may not know.
+var ErrServerLost = errors.New("another server runs the destination now, or will")
+
 type quiet struct{}
 
 func (quiet) Printf(string, ...any) {}
@@ -209,7 +213,7 @@ func (c *Cluster) take(ctx context.Context) (session int64, err error) {
 		case err != nil && !errors.Is(err, zk.ErrNodeExists):
 			return 0, err
 		}
-		now, err := c.look(ctx)
+		now, err := c.look(ctx, node)
 		switch {
 		case errors.Is(err, zk.ErrNoNode):
 			continue
@@ -226,20 +230,20 @@ func (c *Cluster) take(ctx context.Context) (session int64, err error) {
 	}
 }
 
-// placed is the client's running node as it was seen, and what tells of its change.
+// placed is a running node as it was seen, and what tells of its change.
 type placed struct {
-	data   []byte
-	owner  int64
-	events <-chan zk.Event
+	data         []byte
+	owner, epoch int64 // the session, and the transaction that made the node
+	events       <-chan zk.Event
 }
 
-func (c *Cluster) look(ctx context.Context) (placed, error) {
+func (c *Cluster) look(ctx context.Context, node string) (placed, error) {
 	return asked(ctx, func() (placed, error) {
-		data, stat, events, err := c.lib.GetW(c.placeNode())
+		data, stat, events, err := c.lib.GetW(node)
 		if err != nil {
 			return placed{}, err
 		}
-		return placed{data, stat.EphemeralOwner, events}, nil
+		return placed{data, stat.EphemeralOwner, stat.Czxid, events}, nil
 	})
 }
 
@@ -310,7 +314,7 @@ func (c *Cluster) remove(ctx context.Context) error {
 // dialOwner connects to the server that runs the destination, or to any that could
 // while none does, and subscribes.
 func (c *Cluster) dialOwner(ctx context.Context) (*Conn, error) {
-	addr, err := c.server(ctx)
+	addr, epoch, err := c.server(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -325,6 +329,7 @@ func (c *Cluster) dialOwner(ctx context.Context) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	go c.watchServer(ctx, conn, addr, epoch)
 	if err := conn.Subscribe(ctx, c.o.Filter); err != nil {
 		_ = conn.Close()
 		return nil, err
@@ -336,29 +341,60 @@ func (c *Cluster) dialOwner(ctx context.Context) (*Conn, error) {
 	return conn, nil
 }
 
-func (c *Cluster) server(ctx context.Context) (string, error) {
-	data, err := asked(ctx, func() ([]byte, error) {
-		data, _, err := c.lib.Get(c.dir + "/running")
-		return data, err
-	})
+func (c *Cluster) serverNode() string { return c.dir + "/running" }
+
+// server is where to connect to, and the epoch of its running node; 0 when no server
+// runs the destination and this is one that could.
+func (c *Cluster) server(ctx context.Context) (addr string, epoch int64, err error) {
+	now, err := c.look(ctx, c.serverNode())
 	var p place
 	switch {
-	case err == nil && json.Unmarshal(data, &p) == nil && p.Address != "":
-		return p.Address, nil
+	case err == nil && json.Unmarshal(now.data, &p) == nil && p.Address != "":
+		return p.Address, now.epoch, nil
 	case err != nil && !errors.Is(err, zk.ErrNoNode):
-		return "", err
+		return "", 0, err
 	}
 	members, err := asked(ctx, func() ([]string, error) {
 		names, _, err := c.lib.Children(c.dir + "/cluster")
 		return names, err
 	})
 	if err != nil && !errors.Is(err, zk.ErrNoNode) {
-		return "", err
+		return "", 0, err
 	}
 	if len(members) == 0 {
-		return "", fmt.Errorf("no server runs the destination %s, and none could", c.o.Destination)
+		return "", 0, fmt.Errorf("no server runs the destination %s, and none could", c.o.Destination)
 	}
-	return members[rand.IntN(len(members))], nil
+	return members[rand.IntN(len(members))], 0, nil
+}
+
+// watchServer ends the connection when another server runs the destination, or the
+// same one anew. A machine that is gone, or a way that is cut, tells nobody.
+func (c *Cluster) watchServer(ctx context.Context, conn *Conn, addr string, epoch int64) {
+	ctx = context.WithoutCancel(ctx) // the caller's was for connecting
+	for pause := firstPause; conn.closed() == nil; pause = min(2*pause, longestPause) {
+		limited, cancel := context.WithTimeout(ctx, c.o.SessionTimeout)
+		now, err := c.look(limited, c.serverNode())
+		cancel()
+		var p place
+		switch {
+		case errors.Is(err, zk.ErrClosing):
+			return
+		case err != nil || json.Unmarshal(now.data, &p) != nil: // nobody runs it now, or nobody knows
+			select {
+			case <-time.After(pause):
+			case <-conn.done:
+			}
+			continue
+		case p.Address != addr || epoch != 0 && now.epoch != epoch:
+			_ = conn.end(ErrServerLost)
+			return
+		}
+		epoch, pause = now.epoch, firstPause
+		select {
+		case <-now.events:
+		case <-conn.done:
+		}
+	}
 }
 
 // guard writes the connection's own end into the client's node, and closes the
@@ -382,7 +418,7 @@ func (c *Cluster) watch(ctx context.Context, conn *Conn, session int64) {
 	every := c.o.SessionTimeout / 6
 	for heard := time.Now(); conn.closed() == nil; {
 		limited, cancel := context.WithTimeout(ctx, 2*every)
-		now, err := c.look(limited)
+		now, err := c.look(limited, c.placeNode())
 		cancel()
 		var p place
 		switch {
