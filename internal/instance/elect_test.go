@@ -72,13 +72,19 @@ func elected(t *testing.T, b *ballot, f *folder, check error) *instance.Host {
 	if b.keeper == nil {
 		b.keeper = meta.Memory{}
 	}
-	h := instance.NewHost(instance.HostConfig{
+	return runHost(t, instance.HostConfig{
 		Destinations: []string{"d"},
 		Scan:         f.scan, ScanEvery: 20 * time.Millisecond,
 		Open:  func(string) (*instance.Instance, error) { return nil, errors.New("opened without a lease") },
 		Check: func(string) error { return check },
 		Elect: b.elect,
-	}, zap.NewNop())
+	})
+}
+
+// runHost runs a host until the test ends.
+func runHost(t *testing.T, cfg instance.HostConfig) *instance.Host {
+	t.Helper()
+	h := instance.NewHost(cfg, zap.NewNop())
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- h.Run(ctx) }()

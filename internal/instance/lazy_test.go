@@ -22,17 +22,7 @@ func lazyHost(t *testing.T, cfg instance.HostConfig) *instance.Host {
 	if cfg.Lazy == nil {
 		cfg.Lazy = func(string) bool { return true }
 	}
-	h := instance.NewHost(cfg, zap.NewNop())
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- h.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
-	return h
+	return runHost(t, cfg)
 }
 
 func openNowhere(string) (*instance.Instance, error) {
