@@ -20,6 +20,7 @@ import (
 	"github.com/canald/canald/internal/filter"
 	"github.com/canald/canald/internal/meta"
 	"github.com/canald/canald/internal/position"
+	"github.com/canald/canald/internal/tsdb"
 )
 
 // source is an instance with what was seen of its source and its metadata.
@@ -30,6 +31,9 @@ type source struct {
 	err     error // the source cannot be reached
 	clients []meta.Client
 	metaErr error
+
+	archived   bool // the tables of canal.instance.tsdb.url are there
+	archiveErr error
 }
 
 // Limits of what is taken for right.
@@ -46,6 +50,9 @@ func look(ctx context.Context, in config.Instance) *source {
 	ctx, cancel := context.WithTimeout(ctx, 3*connectWithin)
 	defer cancel()
 	s.facts, s.err = binlog.Probe(ctx, s.config())
+	if a := in.Archive; a.Addr != "" {
+		s.archived, s.archiveErr = tsdb.Probe(ctx, tsdb.Config{Addr: a.Addr, Database: a.Database, User: a.User, Password: a.Password})
+	}
 	return s
 }
 
@@ -116,6 +123,7 @@ func (s *source) report(r *Report) {
 		add(Problem, "meta-broken", s.metaErr.Error(), "the places of the clients are not known; an earlier generation is taken if one is readable, else the instance does not start",
 			"put meta.dat.1, meta.dat.2 or a backup in its place")
 	}
+	s.archive(r)
 	if s.err != nil {
 		s.unreachable(r)
 		return
@@ -130,6 +138,23 @@ func (s *source) report(r *Report) {
 		add(Warning, "clock", fmt.Sprintf("the source's clock is %s off this host's", skew), "delays are shown wrong by as much", "run chrony or ntpd on both hosts")
 	}
 	s.zone(r)
+}
+
+// archive reports the database in which Java servers keep structures.
+func (s *source) archive(r *Report) {
+	if s.in.Archive.Addr == "" {
+		return
+	}
+	add := func(l Level, what, why, repair string) { r.add(s.finding(l, "tsdb-database", what, why, repair)) }
+	switch there := s.archived; {
+	case s.archiveErr != nil:
+		add(Problem, s.archiveErr.Error(), "the instance would stand still at the next statement that changes tables",
+			"make the database and the account's rights on it, or correct canal.instance.tsdb.url, .dbUsername and .dbPassword")
+	case !there:
+		add(Note, "meta_history and meta_snapshot are not there yet", "the instance makes them when it starts; its account needs CREATE for that", "")
+	default:
+		add(OK, "structures are kept in the tables of canal.instance.tsdb.url", "", "")
+	}
 }
 
 func (s *source) unreachable(r *Report) {

@@ -129,7 +129,35 @@ func (a *Archive) make(conn *client.Conn) {
 	}
 }
 
-const errDuplicate = 1062
+// Numbers of MySQL's errors.
+const (
+	errDuplicate = 1062
+	errNoTable   = 1146
+)
+
+// Probe tells whether the two tables can be used, and whether they are there at
+// all. It changes nothing.
+func Probe(ctx context.Context, cfg Config) (there bool, err error) {
+	a := New(cfg, zap.NewNop())
+	a.made = true // they are not to be made
+	there = true
+	err = a.with(ctx, func(conn *client.Conn) error {
+		for _, name := range []string{"meta_history", "meta_snapshot"} {
+			res, err := conn.Execute("SELECT * FROM `" + name + "` LIMIT 0")
+			var e *mysql.MyError
+			if errors.As(err, &e) && e.Code == errNoTable {
+				there = false
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			res.Close()
+		}
+		return nil
+	})
+	return there && err == nil, err
+}
 
 // insert adds a row unless one of its place is there.
 func insert(conn *client.Conn, sql string, args ...any) error {

@@ -90,6 +90,14 @@ func cursor(file string, offset uint64) string {
 		`"postion":{"gtid":"","included":false,"journalName":%q,"position":%d,"serverId":1,"timestamp":1700000000000}}}],"destination":"d"}`, file, offset)
 }
 
+// archiveIn keeps structures in a database of the source itself.
+func archiveIn(h *installation, database string) {
+	h.own["canal.instance.tsdb.enable"] = "true"
+	h.own["canal.instance.tsdb.spring.xml"] = "classpath:spring/tsdb/mysql-tsdb.xml"
+	h.own["canal.instance.tsdb.url"] = "jdbc:mysql://" + h.s.Addr + "/" + database
+	h.own["canal.instance.tsdb.dbUsername"], h.own["canal.instance.tsdb.dbPassword"] = h.s.User, h.s.Password
+}
+
 // TestCheck breaks a good installation in one place after the other: the good
 // one has neither problem nor warning, each broken one has the expected finding.
 func TestCheck(t *testing.T) {
@@ -200,6 +208,11 @@ func TestCheck(t *testing.T) {
 				h.write("conf/d/meta.dat", cursor(files[len(files)-1], 1<<40))
 			}, lists},
 			{"start-purged", check.Problem, ownKey("canal.instance.master.journal.name", "mysql-bin.999999"), lists},
+			{"tsdb-database", check.Problem, func(_ *testing.T, h *installation) { archiveIn(h, "no_such_store") }, true},
+			{"tsdb-database", check.Problem, func(_ *testing.T, h *installation) {
+				archiveIn(h, "checked")
+				h.own["canal.instance.tsdb.dbPassword"] = "wrong"
+			}, true},
 			{"source-unreachable", check.Problem, ownKey("canal.instance.master.address", "127.0.0.1:1"), true},
 			{"source-name", check.Problem, ownKey("canal.instance.master.address", "no-such-host.invalid:3306"), true},
 			{"source-login", check.Problem, func(_ *testing.T, h *installation) {
@@ -263,6 +276,21 @@ func TestCheck(t *testing.T) {
 				if f.Level == check.Problem || f.Level == check.Warning {
 					t.Errorf("%+v", f)
 				}
+			}
+		})
+		t.Run("good archive", func(t *testing.T) {
+			if !hasGreeting(s.Version) {
+				return // which the check says, as a problem
+			}
+			h := newInstallation(t, s)
+			archiveIn(h, "checked")
+			for _, f := range h.check().Findings {
+				if f.Level == check.Problem || f.Level == check.Warning {
+					t.Errorf("%+v", f)
+				}
+			}
+			if tables := query(t, s, "SELECT count(*) FROM information_schema.tables WHERE table_schema='checked' AND table_name LIKE 'meta%'")[0][0]; tables != "0" {
+				t.Errorf("looking made %s tables", tables)
 			}
 		})
 		found := 0

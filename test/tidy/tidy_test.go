@@ -66,7 +66,7 @@ var mayImport = map[string][]string{
 	"internal/config": {"internal/filter", "internal/history", "internal/position", "internal/render", "internal/zkconn"},
 	// It asks the source and the files the questions that the server will ask.
 	"internal/check": {
-		"internal/binlog", "internal/config", "internal/filter", "internal/meta", "internal/position", "internal/zkconn",
+		"internal/binlog", "internal/config", "internal/filter", "internal/meta", "internal/position", "internal/tsdb", "internal/zkconn",
 	},
 
 	"client/canalpb": nil,
