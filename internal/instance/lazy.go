@@ -5,31 +5,34 @@ import (
 	"time"
 )
 
-// wakeWait bounds the wait for a destination that was just asked for. Whoever
-// loses its election is told by then that another server runs it.
+// wakeWait bounds the wait for a destination that starts. Whoever loses its
+// election is told by then that another server runs it.
 const wakeWait = 3 * time.Second
 
 // Wake asks for a destination on behalf of a client: one that is Idle is started,
-// once for all, or takes part in its election from now on. Wake waits a little
-// until it runs, so that the client's first request finds it. Other destinations,
-// and unknown ones, are left alone.
+// once for all, or takes part in its election from now on. While a destination
+// starts, for this or any other reason, Wake waits a little, so that the client's
+// first request finds it. Unknown destinations are left alone.
 func (h *Host) Wake(ctx context.Context, destination string) {
 	h.mu.Lock()
 	m := h.mu.members[destination]
-	if m == nil || m.state != Idle {
+	if m == nil || !m.starting() {
 		h.mu.Unlock()
 		return
 	}
-	if !m.wanted() {
-		m.askedAt = time.Now()
-		close(m.asked)
+	until := time.Now().Add(wakeWait)
+	if m.state == Idle {
+		if !m.wanted() {
+			m.askedAt = time.Now()
+			close(m.asked)
+		}
+		until = m.askedAt.Add(wakeWait) // which later ones do not prolong
 	}
-	until := m.askedAt.Add(wakeWait)
 	h.mu.Unlock()
 	const look = 5 * time.Millisecond
 	for ctx.Err() == nil && time.Now().Before(until) {
 		h.mu.Lock()
-		decided := m.state != Idle || h.mu.members[destination] != m
+		decided := !m.starting() || h.mu.members[destination] != m
 		h.mu.Unlock()
 		if decided {
 			return
@@ -40,6 +43,9 @@ func (h *Host) Wake(ctx context.Context, destination string) {
 		}
 	}
 }
+
+// starting tells whether the destination may run in a moment. The host's lock is held.
+func (m *member) starting() bool { return m.state == Idle || m.state == Starting }
 
 // wanted tells whether a client has asked for the destination.
 func (m *member) wanted() bool {

@@ -56,6 +56,20 @@ func TestLazy(t *testing.T) {
 	}
 }
 
+// A client that comes while a destination starts waits for it.
+func TestWakeWhileStarting(t *testing.T) {
+	open := func(name string) (*instance.Instance, error) {
+		time.Sleep(200 * time.Millisecond)
+		return openNowhere(name)
+	}
+	h := lazyHost(t, instance.HostConfig{Open: open, Lazy: func(string) bool { return false }})
+	eventually(t, "starting", func() bool { return state(h) == instance.Starting })
+	h.Wake(t.Context(), "d")
+	if _, err := h.Session("d", 1); err != nil {
+		t.Error(err)
+	}
+}
+
 // A lazy destination whose configuration is wrong is reported before a client asks.
 func TestLazyChecks(t *testing.T) {
 	wrong := errors.New("wrong")
