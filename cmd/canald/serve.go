@@ -179,8 +179,14 @@ func newHost(cfg *config.Config, logs *logging.Logs, log *zap.Logger, joined fun
 			cl := joined()
 			keeper = meta.WithHistory(meta.NewZooKeeper(cl.conn, lease, &cl.recall, log.Named("meta")), logs.Meta(name))
 		case in.KeepCursors:
-			if keeper, err = meta.NewFile(in.DataDir, name, log.Named("meta")); err != nil {
+			file, err := meta.NewFile(in.DataDir, name, log.Named("meta"))
+			if err != nil {
 				return nil, err
+			}
+			keeper = file
+			if lease != nil {
+				cl := joined()
+				keeper = meta.NewShared(file, meta.NewZooKeeper(cl.conn, lease, &cl.recall, log.Named("meta")), log.Named("meta"))
 			}
 			keeper = meta.WithHistory(keeper, logs.Meta(name))
 		}

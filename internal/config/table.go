@@ -31,7 +31,7 @@ var serverKeys = []Key{
 	{keyScanInterval, ServerScope, Integer, "5", "s", "pause between two scans; a file that is being written is left alone for one more", ""},
 	{keyGlobalMode, ServerScope, Enum, "spring", "", "where settings of instances come from: spring, which means files", ""},
 	{keyLazy, ServerScope, Bool, "false", "", "run an instance only once a client has subscribed to it: true or false", ""},
-	{keyGlobalXML, ServerScope, Enum, fileWiring, "", "what an instance keeps: memory-instance.xml nothing, file-instance.xml its cursors in files, default-instance.xml in ZooKeeper", ""},
+	{keyGlobalXML, ServerScope, Enum, fileWiring, "", "what an instance keeps: memory-instance.xml nothing, file-instance.xml its cursors in files, and in a cluster in ZooKeeper too, default-instance.xml in ZooKeeper", ""},
 	{"canal.instance.global.manager.address", ServerScope, Text, "${canal.admin.manager}", "", "canal-admin of all instances", noAdmin},
 	{"canal.instance.<destination>.spring.xml", ServerScope, Enum, "", "", "what one instance keeps; in the main file", ""},
 	{"canal.instance.<destination>.mode", ServerScope, Enum, "", "", "where settings of one instance come from", "all instances are read from files"},

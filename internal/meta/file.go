@@ -187,6 +187,15 @@ func Decode(raw []byte) (clients []Client, passedOver int, err error) {
 	return clients, passedOver, nil
 }
 
+// changed is when meta.dat was written last; zero without one.
+func (f *File) changed() time.Time {
+	info, err := os.Stat(filepath.Join(f.dir, metaName))
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
+}
+
 func (f *File) loadStart() (*position.Cursor, error) {
 	raw, err := readFile(filepath.Join(f.dir, startName))
 	if errors.Is(err, fs.ErrNotExist) {

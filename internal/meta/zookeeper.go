@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -48,6 +49,8 @@ type ZooKeeper struct {
 	root   origin // of the destination's node; zero when there was none
 	known  map[ClientID]*savedClient
 	start  []byte
+	// changed is when a cursor or the start was written last, as Load found it.
+	changed time.Time
 }
 
 // savedClient is what a client's nodes hold.
@@ -118,11 +121,18 @@ func (z *ZooKeeper) Load(ctx context.Context, destination string) (State, error)
 	}
 	if ok {
 		z.start = raw.Data
+		z.saw(raw)
 		if state.Start, err = decodeCursor(raw.Data); err != nil {
 			z.log.Warn("the start in ZooKeeper is broken and not used", zap.String("node", startPath(destination)), zap.Error(err))
 		}
 	}
 	return state, nil
+}
+
+func (z *ZooKeeper) saw(n zkconn.Node) {
+	if at := time.UnixMilli(n.Changed); at.After(z.changed) {
+		z.changed = at
+	}
 }
 
 // clientIDs are the names that are client ids, in ascending order.
@@ -160,6 +170,7 @@ func (z *ZooKeeper) loadClient(ctx context.Context, dir string, id ClientID) (Cl
 	}
 	if ok {
 		saved.cursor, saved.version = append([]byte{}, n.Data...), n.Version
+		z.saw(n)
 		if len(bytes.TrimSpace(n.Data)) == 0 {
 			z.log.Warn("a client's cursor is empty: it counts as none", zap.String("node", own+"/cursor"))
 		} else if c.Cursor, err = decodeCursor(n.Data); err != nil {

@@ -19,10 +19,12 @@ type Node struct {
 	// Made is when that was, ms since 1970 by ZooKeeper's clock. An ensemble that
 	// has lost its data counts its transactions anew.
 	Made int64
+	// Changed is when its data was written last, by the same clock.
+	Changed int64
 }
 
 func node(data []byte, s *zk.Stat) Node {
-	return Node{Exists: true, Data: data, Version: s.Version, Owner: s.EphemeralOwner, Epoch: s.Czxid, Made: s.Ctime}
+	return Node{Exists: true, Data: data, Version: s.Version, Owner: s.EphemeralOwner, Epoch: s.Czxid, Made: s.Ctime, Changed: s.Mtime}
 }
 
 // Get reads a node; ErrNoNode when there is none.

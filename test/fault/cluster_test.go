@@ -108,6 +108,10 @@ func (w *witness) overlaps(first int) (n int) {
 // startCluster starts all of it, with one ZooKeeper or three, and more lines for the
 // instance's file.
 func startCluster(t *testing.T, timeout time.Duration, zookeepers int, properties ...string) *clusterScene {
+	return startWiredCluster(t, "default-instance.xml", timeout, zookeepers, properties...)
+}
+
+func startWiredCluster(t *testing.T, wiring string, timeout time.Duration, zookeepers int, properties ...string) *clusterScene {
 	s := harness.Shared(t, harness.Versions()[0])
 	s.Exec(t, "DROP DATABASE IF EXISTS fault_kill", "CREATE DATABASE fault_kill", "CREATE TABLE fault_kill.t (seq INT PRIMARY KEY, v VARCHAR(100))")
 	c := &clusterScene{t: t, s: s, z: harness.StartZooKeeper(t, zookeepers), writer: make(chan error, 1), read: make(chan error, 1)}
@@ -125,8 +129,8 @@ func startCluster(t *testing.T, timeout time.Duration, zookeepers int, propertie
 			c.proxies = append(c.proxies, harness.StartProxy(t, way))
 			way = c.proxies[n].Addr
 		}
-		main := fmt.Sprintf("canal.zkServers=%s\ncanal.zookeeper.session.timeout=%d\ncanal.zookeeper.flush.period=100\ncanal.file.flush.period=100\ncanal.instance.global.spring.xml=classpath:spring/default-instance.xml\n",
-			way, timeout.Milliseconds())
+		main := fmt.Sprintf("canal.zkServers=%s\ncanal.zookeeper.session.timeout=%d\ncanal.zookeeper.flush.period=100\ncanal.file.flush.period=100\ncanal.instance.global.spring.xml=classpath:spring/%s\n",
+			way, timeout.Milliseconds(), wiring)
 		c.servers = append(c.servers, harness.StartCanald(t, s, main, map[string]string{
 			"kill": fmt.Sprintf("canal.instance.filter.regex=fault_kill\\\\..*\ncanal.instance.mysql.slaveId=%d\n%s\n", 7001+n, strings.Join(properties, "\n")),
 		}))
@@ -240,6 +244,28 @@ func TestClusterKill(t *testing.T) {
 	c.moved(n, 10*time.Second)
 	if gap := c.finish(); gap > 8*time.Second {
 		t.Errorf("the client got nothing for %s", gap)
+	}
+}
+
+// With the wiring that Canal ships, which keeps cursors in files, the next server
+// goes on where the last one was, too, there and back.
+func TestClusterFileWiring(t *testing.T) {
+	c := startWiredCluster(t, "file-instance.xml", 3*time.Second, 1)
+	n := c.leader()
+	c.servers[n].Kill()
+	c.moved(n, 10*time.Second)
+	c.servers[n].Start(t)
+	time.Sleep(time.Second)
+	c.servers[1-n].Stop(t)
+	c.moved(1-n, 10*time.Second)
+	c.finish()
+	file := savedCursor(filepath.Join(c.servers[n].Home, "conf", "kill", "meta.dat"))
+	node, err := c.zk.Get(t.Context(), "/otter/canal/destinations/kill/1001/cursor")
+	if err != nil || file == "" {
+		t.Fatalf("%q, %v", file, err)
+	}
+	if place, offset, _ := strings.Cut(file, ":"); !strings.Contains(string(node.Data), place) || !strings.Contains(string(node.Data), strings.TrimLeft(offset, "0")) {
+		t.Errorf("the file holds %s, the tree %s", file, node.Data)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/canald/canald/client"
+	"github.com/canald/canald/internal/zkconn"
 	"github.com/canald/canald/test/harness"
 )
 
@@ -45,29 +46,58 @@ func TestLazy(t *testing.T) {
 		t.Errorf("somebody asked, and it is\n%s", text)
 	}
 	s.Exec(t, "INSERT INTO fault_kill.t VALUES (1)")
-	rows := 0
-	within(t, "the row comes", 10*time.Second, func() bool {
-		for _, e := range d.Must(t, "get 100 200").Entries {
-			rows += len(e.Rows)
-		}
-		return rows > 0
-	})
+	within(t, "the row comes", 10*time.Second, func() bool { return javaRows(t, d) > 0 })
 }
 
-// TestClusterLazy: nobody runs a lazy destination until a cluster client comes, to
-// any of its members; when the owner dies the other one, which nobody asked, takes it.
-func TestClusterLazy(t *testing.T) {
-	s := harness.Shared(t, harness.Versions()[0])
+// startLazy starts two canalds of one cluster with a lazy destination, and waits
+// until both are members.
+func startLazy(t *testing.T) (s *harness.Server, z *harness.ZooKeeper, zk *zkconn.Conn, servers []*harness.Canald) {
+	t.Helper()
+	s = harness.Shared(t, harness.Versions()[0])
 	s.Exec(t, "DROP DATABASE IF EXISTS fault_kill", "CREATE DATABASE fault_kill", "CREATE TABLE fault_kill.t (seq INT PRIMARY KEY)")
-	z := harness.StartZooKeeper(t, 1)
-	zk := tree(t, z)
-	var servers []*harness.Canald
+	z = harness.StartZooKeeper(t, 1)
+	zk = tree(t, z)
 	for n := range 2 {
 		servers = append(servers, harness.StartCanald(t, s,
 			lazyMain+"canal.zookeeper.session.timeout=3000\ncanal.instance.global.spring.xml=classpath:spring/default-instance.xml\ncanal.zkServers="+z.Servers,
 			map[string]string{"kill": fmt.Sprintf("canal.instance.filter.regex=fault_kill\\\\..*\ncanal.instance.mysql.slaveId=%d\n", 7001+n)}))
 		awaitMember(t, zk, servers[n].Addr)
 	}
+	return s, z, zk, servers
+}
+
+// Java's cluster client finds a lazy destination by its members, and gets its rows.
+func TestClusterLazyJavaClient(t *testing.T) {
+	s, z, zk, servers := startLazy(t)
+	d := harness.JavaClient(t)
+	began := time.Now()
+	d.Must(t, "cluster "+z.Servers+" kill")
+	d.Must(t, "subscribe")
+	took := time.Since(began)
+	t.Logf("it has subscribed after %s", took)
+	if took > 4*time.Second {
+		t.Error("its first attempt was refused") // it pauses for 5 s then
+	}
+	if owner := runningOwner(t.Context(), zk); owner != servers[0].Addr && owner != servers[1].Addr {
+		t.Errorf("%q runs it", owner)
+	}
+	s.Exec(t, "INSERT INTO fault_kill.t VALUES (1)")
+	within(t, "the row comes", 10*time.Second, func() bool { return javaRows(t, d) > 0 })
+}
+
+// javaRows counts the rows of one batch.
+func javaRows(t *testing.T, d *harness.Driver) (rows int) {
+	t.Helper()
+	for _, e := range d.Must(t, "get 100 200").Entries {
+		rows += len(e.Rows)
+	}
+	return rows
+}
+
+// TestClusterLazy: nobody runs a lazy destination until a cluster client comes, to
+// any of its members; when the owner dies the other one, which nobody asked, takes it.
+func TestClusterLazy(t *testing.T) {
+	s, z, zk, servers := startLazy(t)
 	time.Sleep(2 * time.Second)
 	for _, c := range servers {
 		if word := state(t, c); word != "idle" {
