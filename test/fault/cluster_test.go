@@ -713,10 +713,46 @@ func TestClusterAddedInstance(t *testing.T) {
 			}
 		}
 	}
+	// A client that waits for it since before it was there.
+	s.Exec(t, "DROP DATABASE IF EXISTS fault_added", "CREATE DATABASE fault_added", "CREATE TABLE fault_added.t (id INT PRIMARY KEY)")
+	cluster, err := client.NewCluster(client.ClusterOptions{ZooKeeper: z.Servers, Options: client.Options{Destination: "added"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	waiting, cancel := context.WithCancel(context.Background())
+	got := make(chan string, 100)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		_ = cluster.Consume(waiting, 10, 50*time.Millisecond, func(_ context.Context, m *client.Message) error {
+			changes, err := m.Changes()
+			for _, change := range changes {
+				if change.Schema == "fault_added" && len(change.Rows) > 0 {
+					got <- change.Table
+				}
+			}
+			return err
+		})
+	})
+	t.Cleanup(func() {
+		cancel()
+		wg.Wait()
+		_ = cluster.Close()
+	})
 	for n, c := range servers {
 		c.Configure(t, s, "added", fmt.Sprintf("canal.instance.mysql.slaveId=%d\n", 7101+n))
 	}
 	await("one runs it", func() bool { return len(leading()) == 1 })
+	zk := tree(t, z)
+	await("the client has subscribed", func() bool { // it names its port then
+		n, err := zk.Get(t.Context(), "/otter/canal/destinations/added/1001/running")
+		return err == nil && strings.Contains(ownerOf(n.Data), ":")
+	})
+	s.Exec(t, "INSERT INTO fault_added.t VALUES (1)")
+	select {
+	case <-got:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the client that waited gets no rows")
+	}
 	time.Sleep(3 * time.Second) // the other has found it by now
 	first := leading()
 	if len(first) != 1 {
@@ -729,4 +765,10 @@ func TestClusterAddedInstance(t *testing.T) {
 		t.Fatal(err)
 	}
 	await("the other runs it", func() bool { l := leading(); return len(l) == 1 && l[0] == 1-first[0] })
+	s.Exec(t, "INSERT INTO fault_added.t VALUES (2)")
+	select {
+	case <-got:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the client gets no rows of the second server")
+	}
 }
