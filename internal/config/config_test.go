@@ -595,6 +595,19 @@ func TestNoSecretInText(t *testing.T) {
 	equal(t, "text", in.String(), "d from db:1 as joe")
 }
 
+func TestMemoryInACluster(t *testing.T) {
+	for zk, warned := range map[string]bool{"": false, "canal.zkServers=zk:2181\n": true} {
+		main := zk + "canal.instance.global.spring.xml=memory-instance.xml\ncanal.destinations=d"
+		in, err := load(t, config.Options{Home: home(t, main, "canal.instance.master.address=127.0.0.1:3306\ncanal.instance.dbUsername=u")}).Instance("d")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(strings.Join(in.Warnings, "\n"), "keeps no cursors"); got != warned {
+			t.Errorf("%q: %q", zk, in.Warnings)
+		}
+	}
+}
+
 func TestZooKeeperTLS(t *testing.T) {
 	const cluster = wiring + "canal.zkServers=zk:2281\n"
 	dir := home(t, cluster, "-")

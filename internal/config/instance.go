@@ -170,6 +170,9 @@ func (c *Config) readWiring(in *Instance, r *reader) {
 	}
 	switch path.Base(strings.TrimPrefix(v.text, "classpath:")) {
 	case memoryWiring:
+		if c.ZooKeeper.Servers != "" {
+			in.Warnings = append(in.Warnings, memoryWiring+" keeps no cursors: whichever server of the cluster takes the instance over begins at the end of the binlog")
+		}
 	case fileWiring:
 		in.KeepCursors = true
 	case defaultWiring:

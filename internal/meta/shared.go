@@ -3,6 +3,7 @@ package meta
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -53,6 +54,8 @@ func (s *Shared) Load(ctx context.Context, destination string) (State, error) {
 		s.log.Warn("meta.dat was written after the cursors in ZooKeeper, by another server or by hand: it counts",
 			zap.Time("written", s.file.changed()), zap.Time("in_zookeeper", s.tree.changed))
 		tree.Clients = file.Clients
+	case !slices.EqualFunc(tree.Clients, file.Clients, sameCursor):
+		s.log.Info("the cursors in ZooKeeper count, and replace those of meta.dat", zap.Time("written", s.file.changed()), zap.Time("in_zookeeper", s.tree.changed))
 	}
 	if tree.Start == nil {
 		tree.Start = file.Start
@@ -69,6 +72,10 @@ func (s *Shared) Save(ctx context.Context, state State) error {
 		return err
 	}
 	return s.file.Save(ctx, state)
+}
+
+func sameCursor(a, b Client) bool {
+	return a.ID == b.ID && a.Cursor != nil && b.Cursor != nil && *a.Cursor == *b.Cursor
 }
 
 func hasCursor(s State) bool {
