@@ -45,7 +45,12 @@ func (h *Host) Wake(ctx context.Context, destination string) {
 }
 
 // starting tells whether the destination may run in a moment. The host's lock is held.
-func (m *member) starting() bool { return m.state == Idle || m.state == Starting }
+func (m *member) starting() bool {
+	if m.instance != nil { // it may not be that far yet
+		return !m.instance.isRunning()
+	}
+	return m.state == Idle || m.state == Starting
+}
 
 // wanted tells whether a client has asked for the destination.
 func (m *member) wanted() bool {
