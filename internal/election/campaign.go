@@ -197,13 +197,17 @@ func (c *campaign) due(ctx context.Context, s zkconn.Session) (at time.Time, ok 
 		later(c.shared)
 	}
 	canald := newest.Epoch != 0 && newest.Epoch >= c.last.epoch
+	// Somebody removed the node of an owner that lives. It may not know yet, and
+	// knows at the latest when it would have lost its session. A Java server that
+	// had the node since changes nothing about that.
+	live := newest.Epoch != 0 && !newest.Released && newest.Session != s.ID && c.alive(ctx, newest.Session)
+	if live {
+		later(gone.Add(max(c.e.cfg.JavaDelay, s.Timeout)))
+	}
 	switch {
+	case live:
 	case canald && newest.Released:
 	case canald && newest.Session == s.ID: // it was removed under our hands
-	case canald && c.alive(ctx, newest.Session):
-		// Somebody removed the node of an owner that lives. It may not know yet,
-		// and knows at the latest when it would have lost its session.
-		later(gone.Add(max(c.e.cfg.JavaDelay, s.Timeout)))
 	case c.last.epoch == 0: // Java's first attempt does not wait either
 	case c.last.address == c.e.cfg.Address:
 	case canald && c.others(ctx) != someJava:

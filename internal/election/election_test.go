@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/go-zookeeper/zk"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
@@ -543,5 +544,36 @@ func TestLazyDestinationOutlastsSessions(t *testing.T) {
 		}
 		close(asked)
 		within(t, time.Second, "a leads", m["a"].isLeading)
+	})
+}
+
+// An owner whose node somebody removed, while it is cut off, may go on for a while,
+// also when a Java server had the node for a moment since.
+func TestRemovedUnderOwnerAndTakenByJava(t *testing.T) {
+	cluster(t, "ab", func(t *testing.T, w *world, m map[string]*member) {
+		m["a"].campaign(t)
+		within(t, time.Second, "a leads", m["a"].isLeading)
+		m["b"].campaign(t)
+		joinJava(w)
+		time.Sleep(time.Second)
+		w.mu.Lock()
+		m["a"].link.up = false
+		w.mu.Unlock()
+		w.remove(simRunning)
+		w.mu.Lock()
+		w.zxid++
+		w.nodes[simRunning] = &zkconn.Node{Exists: true, Owner: 7, Epoch: w.zxid, Data: []byte(`{"active":true,"address":"j:1"}`)}
+		w.tellLocked(simRunning, zk.EventNodeCreated)
+		w.mu.Unlock()
+		within(t, time.Second, "b sees the Java server", func() bool { st, _ := m["b"].e.Status("d"); return st.Owner == "j:1" })
+		w.remove(simRunning)
+		for began := time.Now(); time.Since(began) < realTimeout+5*time.Second && !m["b"].isLeading(); time.Sleep(5 * time.Millisecond) {
+		}
+		if !m["b"].isLeading() {
+			t.Fatal("nobody takes it")
+		}
+		if m["a"].lease.Valid() {
+			t.Error("both answer")
+		}
 	})
 }
