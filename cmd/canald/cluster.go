@@ -51,42 +51,38 @@ func joinCluster(ctx context.Context, cfg *config.Config, logDir, port string, l
 		return nil, err
 	}
 	log.Info("registering in ZooKeeper", zap.String("address", registered), zap.Stringer("servers", servers))
-	secure, err := zooKeeperTLS(z)
+	zc, err := zooKeeperConfig(z)
 	if err != nil {
 		return nil, err
 	}
+	zc.Servers, zc.Name, zc.Timeout, zc.SessionFile = servers, registered, z.Timeout, sessionFile(logDir)
 	closeCtx, cancel := context.WithTimeout(ctx, closeDeadBound)
 	defer cancel()
-	switch session, err := zkconn.CloseDead(closeCtx, sessionFile(logDir), secure); {
+	switch session, err := zkconn.CloseDead(closeCtx, zc.SessionFile, zc.TLS); {
 	case err != nil:
 		log.Warn("the ZooKeeper session of the process before cannot be closed; its nodes go when it ends by itself", zap.String("session", session), zap.Error(err))
 	case session != "":
 		log.Info("the ZooKeeper session that a dead process left is closed", zap.String("session", session))
 	}
-	digest := ""
-	if z.User != "" {
-		digest = z.User + ":" + z.Password
-	}
-	c := &cluster{conn: zkconn.New(zkconn.Config{
-		Servers: servers, Name: registered, Timeout: z.Timeout, Digest: digest, Private: z.Private, TLS: secure, SessionFile: sessionFile(logDir),
-	}, log.Named("zookeeper"))}
+	c := &cluster{conn: zkconn.New(zc, log.Named("zookeeper"))}
 	c.election = election.New(c.conn, election.Config{Address: registered}, log.Named("election"))
 	return c, nil
 }
 
-// zooKeeperTLS is nil for plain connections.
-func zooKeeperTLS(z config.ZooKeeper) (*tls.Config, error) {
-	if z.TLS == nil {
-		return nil, nil
+// zooKeeperConfig is how a home speaks to ZooKeeper, whichever that is.
+func zooKeeperConfig(z config.ZooKeeper) (zkconn.Config, error) {
+	c := zkconn.Config{Private: z.Private}
+	if z.User != "" {
+		c.Digest = z.User + ":" + z.Password
 	}
-	c, err := z.TLS.Config()
-	if err != nil {
-		return nil, fmt.Errorf("canald.zookeeper.tls: %w", err)
+	var err error
+	if c.TLS, err = z.TLS.Config(); err != nil {
+		return c, fmt.Errorf("canald.zookeeper.tls: %w", err)
 	}
 	return c, nil
 }
 
-// homeTLS is how a home speaks to ZooKeeper. A home whose configuration cannot be
+// homeTLS is what a home speaks to ZooKeeper with. A home whose configuration cannot be
 // read any more may still have a session to close.
 func homeTLS(o config.Options, diag io.Writer) (*tls.Config, error) {
 	cfg, err := config.Load(o)
@@ -94,7 +90,8 @@ func homeTLS(o config.Options, diag io.Writer) (*tls.Config, error) {
 		_, _ = fmt.Fprintf(diag, "the configuration cannot be read, so ZooKeeper is spoken to without TLS: %v\n", err)
 		return nil, nil
 	}
-	return zooKeeperTLS(cfg.ZooKeeper)
+	c, err := zooKeeperConfig(cfg.ZooKeeper)
+	return c.TLS, err
 }
 
 // registeredAddress is how clients and other servers know this one.

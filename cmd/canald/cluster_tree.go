@@ -69,13 +69,11 @@ func withZooKeeper(ctx context.Context, cfg *config.Config, text string, readOnl
 	if err != nil {
 		return err
 	}
-	c := zkconn.Config{Servers: servers, Name: "canald cluster", Private: z.Private, ReadOnly: readOnly}
-	if z.User != "" {
-		c.Digest = z.User + ":" + z.Password
-	}
-	if c.TLS, err = zooKeeperTLS(z); err != nil {
+	c, err := zooKeeperConfig(z)
+	if err != nil {
 		return err
 	}
+	c.Servers, c.Name, c.ReadOnly = servers, "canald cluster", readOnly
 	conn := zkconn.New(c, zap.NewNop())
 	running, cancel := context.WithCancel(ctx)
 	done := make(chan error, 1)

@@ -173,11 +173,14 @@ func newHost(cfg *config.Config, logs *logging.Logs, log *zap.Logger, joined fun
 		}
 		log := logs.Destination(name)
 		report(log, in.Warnings, in.Unknown, in.Inert)
+		inTree := func() *meta.ZooKeeper {
+			cl := joined()
+			return meta.NewZooKeeper(cl.conn, lease, &cl.recall, log.Named("meta"))
+		}
 		var keeper meta.Keeper = meta.Memory{}
 		switch {
 		case in.InZooKeeper:
-			cl := joined()
-			keeper = meta.WithHistory(meta.NewZooKeeper(cl.conn, lease, &cl.recall, log.Named("meta")), logs.Meta(name))
+			keeper = meta.WithHistory(inTree(), logs.Meta(name))
 		case in.KeepCursors:
 			file, err := meta.NewFile(in.DataDir, name, log.Named("meta"))
 			if err != nil {
@@ -185,8 +188,7 @@ func newHost(cfg *config.Config, logs *logging.Logs, log *zap.Logger, joined fun
 			}
 			keeper = file
 			if lease != nil {
-				cl := joined()
-				keeper = meta.NewShared(file, meta.NewZooKeeper(cl.conn, lease, &cl.recall, log.Named("meta")), log.Named("meta"))
+				keeper = meta.NewShared(file, inTree(), log.Named("meta"))
 			}
 			keeper = meta.WithHistory(keeper, logs.Meta(name))
 		}
@@ -204,10 +206,7 @@ func newHost(cfg *config.Config, logs *logging.Logs, log *zap.Logger, joined fun
 			_, err := cfg.Instance(name)
 			return err
 		},
-		Lazy: func(name string) bool {
-			in, err := cfg.Instance(name)
-			return err == nil && in.Lazy
-		},
+		Lazy: cfg.Lazy,
 	}
 	if cfg.ZooKeeper.Servers != "" {
 		hosted.Elect = func(ctx context.Context, name string, asked <-chan struct{}, lead func(context.Context, instance.Lease) error) error {

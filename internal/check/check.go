@@ -146,15 +146,13 @@ func (r *Report) zooKeeper(ctx context.Context, z config.ZooKeeper) {
 	if err != nil { // without a cluster, or reported with the configuration
 		return
 	}
-	var secure *tls.Config
-	if z.TLS != nil {
-		if secure, err = z.TLS.Config(); err != nil {
-			r.add(Finding{
-				Problem, "server", "zookeeper-tls", err.Error(), "the server does not start",
-				"put the file there and make it readable for the server's account, or correct canald.zookeeper.tls",
-			})
-			return
-		}
+	secure, err := z.TLS.Config()
+	if err != nil {
+		r.add(Finding{
+			Problem, "server", "zookeeper-tls", err.Error(), "the server does not start",
+			"put the file there and make it readable for the server's account, or correct canald.zookeeper.tls",
+		})
+		return
 	}
 	const repair = "start them, or correct canal.zkServers"
 	var missed []string

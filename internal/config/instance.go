@@ -143,16 +143,27 @@ func (c *Config) Instance(destination string) (Instance, error) {
 	return in, nil
 }
 
-// readLazy reads the two keys as the deployer does: other words are no.
-func (c *Config) readLazy(in *Instance) {
-	key := "canal.instance." + in.Destination + ".lazy"
+// Lazy tells whether an instance is run only once a client asks for it. It reads
+// no file.
+func (c *Config) Lazy(destination string) bool {
+	return strings.EqualFold(c.lazyKey(destination).text, "true")
+}
+
+// lazyKey is the one of the two keys that counts.
+func (c *Config) lazyKey(destination string) value {
+	key := "canal.instance." + destination + ".lazy"
 	p, set := c.server.find(key)
 	v := value{property: p, key: key}
 	if v.text = strings.TrimSpace(v.text); !set || v.text == "" {
 		v, _ = c.server.deployerValue(keyLazy)
 	}
-	in.Lazy = strings.EqualFold(v.text, "true")
-	if !in.Lazy && v.text != "" && !strings.EqualFold(v.text, "false") {
+	return v
+}
+
+// readLazy takes other words for no, as the deployer does.
+func (c *Config) readLazy(in *Instance) {
+	in.Lazy = c.Lazy(in.Destination)
+	if v := c.lazyKey(in.Destination); !in.Lazy && v.text != "" && !strings.EqualFold(v.text, "false") {
 		in.Warnings = append(in.Warnings, fmt.Sprintf("%s is %q; taking false", v.key, v.text))
 	}
 }

@@ -15,8 +15,12 @@ type TLS struct {
 	AnyName           bool   // the name in a server's certificate need not be the one it is dialled by
 }
 
-// Config is what Config.TLS takes. It fails when a file cannot be used.
-func (t TLS) Config() (*tls.Config, error) {
+// Config is what Config.TLS takes; that of nil is nil, for plain connections. It
+// fails when a file cannot be used.
+func (t *TLS) Config() (*tls.Config, error) {
+	if t == nil {
+		return nil, nil
+	}
 	c := &tls.Config{MinVersion: tls.VersionTLS12}
 	if t.CAFile != "" {
 		text, err := os.ReadFile(t.CAFile)

@@ -28,7 +28,7 @@ func TestTLSFiles(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	if c, err := (zkconn.TLS{}).Config(); err != nil || c.InsecureSkipVerify {
+	if c, err := new(zkconn.TLS).Config(); err != nil || c.InsecureSkipVerify {
 		t.Errorf("%+v, %v", c, err)
 	}
 }

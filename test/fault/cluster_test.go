@@ -222,6 +222,21 @@ func (c *clusterScene) finish() time.Duration {
 	return longest
 }
 
+// thereAndBack kills the owner, starts it again, and stops the one that took over.
+// It returns who runs the destination in the end, as in the beginning.
+func (c *clusterScene) thereAndBack() (n int) {
+	c.t.Helper()
+	n = c.leader()
+	c.servers[n].Kill()
+	c.moved(n, 10*time.Second)
+	c.servers[n].Start(c.t)
+	time.Sleep(time.Second)
+	c.servers[1-n].Stop(c.t)
+	c.moved(1-n, 10*time.Second)
+	c.finish()
+	return n
+}
+
 // longestGap is the longest time between two new rows.
 func longestGap(rows []received) (longest time.Duration) {
 	highest, last := 0, time.Time{}
@@ -251,14 +266,7 @@ func TestClusterKill(t *testing.T) {
 // goes on where the last one was, too, there and back.
 func TestClusterFileWiring(t *testing.T) {
 	c := startWiredCluster(t, "file-instance.xml", 3*time.Second, 1)
-	n := c.leader()
-	c.servers[n].Kill()
-	c.moved(n, 10*time.Second)
-	c.servers[n].Start(t)
-	time.Sleep(time.Second)
-	c.servers[1-n].Stop(t)
-	c.moved(1-n, 10*time.Second)
-	c.finish()
+	n := c.thereAndBack()
 	file := savedCursor(filepath.Join(c.servers[n].Home, "conf", "kill", "meta.dat"))
 	node, err := c.zk.Get(t.Context(), "/otter/canal/destinations/kill/1001/cursor")
 	if err != nil || file == "" {
@@ -272,14 +280,7 @@ func TestClusterFileWiring(t *testing.T) {
 // In GTID mode cursors in the tree carry sets, and the next owner goes on by them.
 func TestClusterGTID(t *testing.T) {
 	c := startCluster(t, 3*time.Second, 1, "canal.instance.gtidon=true")
-	n := c.leader()
-	c.servers[n].Kill()
-	c.moved(n, 10*time.Second)
-	c.servers[n].Start(t)
-	time.Sleep(time.Second)
-	c.servers[1-n].Stop(t)
-	c.moved(1-n, 10*time.Second)
-	c.finish()
+	n := c.thereAndBack()
 	node, err := c.zk.Get(t.Context(), "/otter/canal/destinations/kill/1001/cursor")
 	if err != nil || !strings.Contains(string(node.Data), `"gtid":"`) || strings.Contains(string(node.Data), `"gtid":""`) {
 		t.Errorf("%s, %v", node.Data, err)

@@ -19,9 +19,8 @@ import (
 // that it vouches for; all PEM.
 type Certs struct {
 	CA         string
-	Server     string // key and certificate in one, for loopback's addresses
+	Server     string // key and certificate in one
 	Cert, Key  string // of the client
-	Pool       *x509.CertPool
 	issuer     *x509.Certificate
 	issuerKey  *ecdsa.PrivateKey
 	nextSerial int64
@@ -32,9 +31,8 @@ type Certs struct {
 func NewCerts(t testing.TB, ip net.IP) *Certs {
 	t.Helper()
 	dir := t.TempDir()
-	c := &Certs{Pool: x509.NewCertPool(), nextSerial: 1}
+	c := &Certs{nextSerial: 1}
 	ca, _ := c.issue(t, &x509.Certificate{Subject: pkix.Name{CommonName: "authority"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign})
-	c.Pool.AppendCertsFromPEM(ca)
 	server, serverKey := c.issue(t, &x509.Certificate{
 		Subject: pkix.Name{CommonName: "server"}, IPAddresses: []net.IP{ip}, KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
